@@ -1,0 +1,81 @@
+"""Domain errors: what can go wrong, in words a caller can act on. No framework in here.
+
+Each class has a slug (the last part of the RFC 9457 problem type), a title and an HTTP status. The api package turns
+them into application/problem+json, the command line into one line on stderr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One fault in a request: where (a path such as `entities.user_id[3]`) and what."""
+
+    field: str
+    message: str
+
+
+class FreshetError(Exception):
+    """Base of every error that Freshet raises on purpose. Never carries a secret or a connection string."""
+
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+class NotFoundError(FreshetError):
+    """A feature service, feature view, feature, entity or push source that the registry does not have."""
+
+    slug = "not-found"
+    title = "Not found"
+    status = 404
+
+
+class InvalidRequestError(FreshetError):
+    """The request does not fit the registry's schema; `errors` names every faulty field."""
+
+    slug = "invalid-request"
+    title = "Invalid request"
+    status = 422
+
+
+class NotServableError(FreshetError):
+    """Asked for something that the rules of this service cannot serve; refused by name instead of served wrong."""
+
+    slug = "not-servable"
+    title = "Not servable"
+    status = 422
+
+
+class StaleFeaturesError(FreshetError):
+    """on_stale=fail, and at least one value is older than its ttl or than max_staleness."""
+
+    slug = "stale-features"
+    title = "Features are stale"
+    status = 409
+
+
+class StoreUnavailableError(FreshetError):
+    """A store did not answer in time or refused the connection. Worth a retry after `retry_after` seconds."""
+
+    slug = "store-unavailable"
+    title = "Store unavailable"
+    status = 503
+    retry_after: int = 1
+
+
+class ConfigurationError(FreshetError):
+    """A setting, a feature_store.yaml or a data folder that cannot work; the detail says what to change."""
+
+    slug = "configuration"
+    title = "Configuration error"
+    status = 500
