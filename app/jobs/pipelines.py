@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from app.errors import ConfigurationError
 
-Events = pa.Table | pads.Dataset
+Events: TypeAlias = pa.Table | pads.Dataset
 """Raw events: an Arrow table, or an Arrow dataset that is scanned without being loaded whole."""
 
 

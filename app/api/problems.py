@@ -1,0 +1,155 @@
+"""Errors as RFC 9457 application/problem+json: type, title, status, detail, instance, request_id, and faulty fields.
+
+Nothing of a stack trace, a connection string or a value that the caller did not send ever gets into one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from app.errors import FieldError, FreshetError, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+_TYPE_PREFIX = "https://freshet.dev/problems/"
+MEDIA_TYPE = "application/problem+json"
+
+
+class FaultyField(BaseModel):
+    """One faulty field of the request."""
+
+    field: str
+    """Where: a path such as `entities.user_id[3]`, or the name of a query parameter."""
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[FaultyField] = []
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description, "content": {MEDIA_TYPE: {}}}
+    for status, description in {
+        404: "Unknown feature service, view, feature or push source",
+        409: "on_stale=fail and a value is stale",
+        422: "The request does not fit the schema; `errors` names every faulty field",
+        503: "A store does not answer; retry after Retry-After seconds",
+    }.items()
+}
+
+
+def request_id(request: Request) -> str:
+    """The caller's X-Request-ID where it is a sane one, else a new one; the same for the whole request."""
+    if not hasattr(request.state, "request_id"):
+        given = request.headers.get("x-request-id", "")
+        sane = 0 < len(given) <= 128 and given.isascii() and given.isprintable()
+        request.state.request_id = given if sane else uuid.uuid4().hex
+    identifier: str = request.state.request_id
+    return identifier
+
+
+def problem(
+    request: Request,
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The response that tells of one problem."""
+    body: dict[str, Any] = {
+        "type": _TYPE_PREFIX + slug,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request_id(request),
+    }
+    if errors:
+        body["errors"] = [{"field": error.field, "message": error.message} for error in errors]
+    return Response(_dumps(body), status, {"X-Request-ID": request_id(request), **(headers or {})}, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of `app` be answered with a problem."""
+    app.add_exception_handler(FreshetError, _on_domain_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def _dumps(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # Names that the caller chose may hold lone surrogates, which UTF-8 cannot.
+        return orjson.dumps({key: _printable(value) for key, value in body.items()})
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [{key: _printable(entry) for key, entry in fault.items()} for fault in value]
+    return value
+
+
+async def _on_domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FreshetError)  # noqa: S101 - registered for this class
+    headers = {}
+    if isinstance(error, StoreUnavailableError):
+        headers["Retry-After"] = str(error.retry_after)
+        log.warning("store unavailable", path=request.url.path, detail=error.detail, request_id=request_id(request))
+    return problem(request, error.status, error.slug, error.title, error.detail, error.errors, headers)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    faults = [FieldError(_place(fault["loc"]), str(fault["msg"])) for fault in error.errors()]
+    if any(fault["type"] == "json_invalid" for fault in error.errors()):
+        return problem(request, 400, "not-json", "Not JSON", "The body is not valid JSON", faults)
+    return problem(
+        request, 422, "invalid-request", "Invalid request", "The request does not have the documented form", faults
+    )
+
+
+def _place(location: Sequence[Any]) -> str:
+    parts = [part for part in location if part not in ("body", "query", "path")]
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "body"
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    title = HTTPStatus(error.status_code).phrase
+    slug = title.lower().replace(" ", "-")
+    headers = dict(error.headers or {})
+    return problem(request, error.status_code, slug, title, str(error.detail), headers=headers)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    log.exception("unexpected error", path=request.url.path, request_id=request_id(request), exc_info=error)
+    return problem(
+        request, 500, "internal", "Internal error", "Something went wrong on this side; the log has the request_id"
+    )

@@ -1,0 +1,40 @@
+"""What the routers share: the parts that app.main has wired together, for one application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fastapi import Request
+
+from app.pushing.push import Pusher
+from app.serving.reader import OnlineReader
+from app.serving.refresh import PlanBook
+from app.settings import Settings
+
+
+@dataclass
+class Draining:
+    """Whether this process has been told to stop and should get no new traffic."""
+
+    active: bool = False
+
+
+@dataclass(frozen=True)
+class AppState:
+    """The parts of one application. `checks` raise when the store they are named for cannot be used."""
+
+    settings: Settings
+    plans: PlanBook
+    reader: OnlineReader
+    pusher: Pusher
+    checks: Mapping[str, Callable[[], None]]
+    clock: Callable[[], datetime]
+    draining: Draining = field(default_factory=Draining)
+
+
+def state_of(request: Request) -> AppState:
+    """The state of the application that serves this request (a FastAPI dependency)."""
+    state: AppState = request.app.state.freshet
+    return state

@@ -1,0 +1,159 @@
+"""The `freshet` command: what each command takes, and every expected failure as one line on stderr.
+
+The commands themselves are in app.commands. They are imported when they run, because importing Feast takes seconds
+and `freshet --help` should not.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from app import metrics_dir
+from app.errors import FreshetError
+
+# Before any command imports what reaches prometheus_client or feast.
+metrics_dir.prepare()
+
+app = typer.Typer(
+    name="freshet",
+    help="A feature server for Feast. Settings come from FRESHET_* variables or .env; see docs/configuration.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+database = typer.Typer(help="The metadata database (FRESHET_DATABASE_URL).", no_args_is_help=True)
+app.add_typer(database, name="db")
+
+Host = Annotated[
+    str, typer.Option(help="Address to listen on. Beyond loopback only with FRESHET_ALLOW_ANONYMOUS=true.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Server processes.")]
+Views = Annotated[list[str] | None, typer.Option("--view", help="Only this feature view; may be repeated.")]
+Force = Annotated[bool, typer.Option("--force", help="Compute again what has been computed before.")]
+
+
+@app.command()
+def up(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1) -> None:
+    """Set everything up and serve: migrate, apply, compute, materialize, serve.
+
+    Steps that are done already are skipped, so a second start is quick and changes no data. Where there are no raw
+    events at all, sample events are written for the pipelines that come with some.
+    """
+    from app.commands.up import up as run
+
+    run(host, port, workers)
+
+
+@app.command()
+def serve(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1) -> None:
+    """Serve features over HTTP.
+
+    Needs a registry (freshet apply); picks up later changes of it by itself. SIGTERM turns /readyz to 503, waits
+    FRESHET_SHUTDOWN_DELAY seconds and stops; Ctrl-C stops at once.
+    """
+    from app.commands.serve import serve as run
+
+    run(host, port, workers)
+
+
+@app.command()
+def apply() -> None:
+    """Bring the repo's definitions into the registry.
+
+    Creates the online tables they need. Running it again changes nothing. What the repo no longer defines stays in the
+    registry, with its data.
+    """
+    from app.commands.definitions import apply as run
+
+    run()
+
+
+@app.command()
+def compute(
+    as_of: Annotated[str | None, typer.Option(help="Compute as of this time (UTC). Default: today's midnight.")] = None,
+    known_at: Annotated[
+        str | None, typer.Option(help="Count events that had arrived by this time. Default: the as-of time itself.")
+    ] = None,
+    view: Views = None,
+    force: Force = False,
+) -> None:
+    """Compute features from raw events into the offline store.
+
+    Every pipeline (FRESHET_PIPELINES) whose feature view is in the registry runs once, as of one moment. The same
+    moment is not computed twice unless --force is given.
+    """
+    from app.commands.features import compute as run
+
+    run(as_of, known_at, view, force)
+
+
+@app.command()
+def backfill(
+    view: Annotated[str, typer.Argument(help="The feature view to recompute.")],
+    start: Annotated[str, typer.Option("--from", help="First day (UTC midnight).")],
+    end: Annotated[str, typer.Option("--to", help="Last day (UTC midnight), included.")],
+    force: Force = False,
+) -> None:
+    """Recompute a feature view for a range of past days, each with what was known on that day."""
+    from app.commands.features import backfill as run
+
+    run(view, start, end, force)
+
+
+@app.command()
+def materialize(
+    view: Views = None,
+    start: Annotated[str | None, typer.Option(help="From this event time. Default: since the last success.")] = None,
+    end: Annotated[str | None, typer.Option(help="Up to this event time. Default, and at most: now.")] = None,
+) -> None:
+    """Bring the newest offline row of every entity online.
+
+    Never replaces a newer online row by an older one, so it may run beside pushes and may be repeated.
+    """
+    from app.commands.features import materialize as run
+
+    run(view, start, end)
+
+
+@database.callback()
+def database_group() -> None:
+    """The metadata database (FRESHET_DATABASE_URL)."""
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring the schema to the newest revision. Running it again changes nothing."""
+    from app.commands.database import upgrade as run
+
+    run()
+
+
+def main() -> None:
+    """Run the command line; exit status 1 and one line for every failure that the program foresees."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app()
+    except FreshetError as error:
+        message = error.detail
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        message = f"FRESHET_{'.'.join(str(part) for part in first['loc']).upper()}: {first['msg']}"
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        sys.exit(130)
+    else:
+        return
+    console.print("[bold red]error:[/]", end=" ")
+    console.print(message, markup=False)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

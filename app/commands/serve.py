@@ -1,0 +1,82 @@
+"""freshet serve: the API, as one process or several."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from app.commands.console import err
+from app.errors import ConfigurationError
+from app.logs import configure_logs
+from app.settings import Settings
+from app.stores.repo import open_repo
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Check what can be checked in one line, then serve."""
+    settings = Settings()
+    check_host(host, settings)
+    listener = listen(host, port)
+    # Opened here only for its error message: a worker could only show a traceback.
+    open_repo(settings).store.registry.list_projects()
+    run(listener, workers, settings)
+
+
+def check_host(host: str, settings: Settings) -> None:
+    """Raise ConfigurationError for an address beyond loopback, unless the settings allow anonymous callers."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and not settings.allow_anonymous:
+        raise ConfigurationError(
+            f"Refusing to listen on {host}: there are no API keys yet, so everyone who reaches that address could read "
+            "and write every feature. Set FRESHET_ALLOW_ANONYMOUS=true where the network keeps strangers out"
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises ConfigurationError when the port is taken or the address is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        # Claims the port: two sockets may be bound with SO_REUSEADDR, but only one may listen.
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Choose another port: "
+            "`make run PORT=8001` or `freshet serve --port 8001`"
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def run(listener: socket.socket, workers: int, settings: Settings) -> None:
+    """Serve on the socket until told to stop."""
+    configure_logs(settings.log_format)
+    config = uvicorn.Config(
+        "app.main:worker_app",
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    if workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+        return
+    server = uvicorn.Server(config)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+    if not server.started:
+        raise ConfigurationError("The server could not start; the reason is above")

@@ -1,0 +1,86 @@
+"""One opened repo and its stores, for the commands that work on them without serving."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.compute as pc
+from feast import FeatureView
+
+from app.domain import Catalog, ViewSpec
+from app.errors import NotFoundError
+from app.materializing.materialize import Materializer
+from app.settings import Settings
+from app.stores.catalog import RegistryReader
+from app.stores.metadata import MetadataStore
+from app.stores.offline import FeastOfflineStore
+from app.stores.online import FeastOnlineStore
+from app.stores.repo import FeastRepo, open_repo
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The parts that a command needs. `catalog` is read once, when the command starts."""
+
+    settings: Settings
+    repo: FeastRepo
+    metadata: MetadataStore
+    online: FeastOnlineStore
+    offline: FeastOfflineStore
+    catalog: Catalog
+    materializer: Materializer
+
+    def view(self, name: str) -> ViewSpec:
+        """The feature view of that name. Raises NotFoundError that lists the known ones."""
+        if name not in self.catalog.views:
+            known = ", ".join(self.catalog.views) or "none yet; run `freshet apply`"
+            raise NotFoundError(f"There is no feature view {name}. Known: {known}")
+        return self.catalog.views[name]
+
+    def newest_key(self, view: ViewSpec, at: datetime) -> tuple[Any, ...] | None:
+        """The join key values of one entity with a row at `at`, the first in their order; None where there is none."""
+        names = [field.name for field in view.join_keys]
+        table = self.offline.newest(view, datetime(1970, 1, 1, tzinfo=UTC), at).select([*names, "event_timestamp"])
+        newest = pc.max(table["event_timestamp"]) if table.num_rows else None
+        rows = table.filter(pc.equal(table["event_timestamp"], newest)).select(names).to_pylist() if newest else []
+        keys = sorted((tuple(row.values()) for row in rows if None not in row.values()), key=str)
+        return keys[0] if keys else None
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+def open_metadata(settings: Settings) -> MetadataStore:
+    """The metadata database, migrated where it is embedded or FRESHET_AUTO_MIGRATE asks for it."""
+    metadata = MetadataStore(settings)
+    if metadata.embedded or settings.auto_migrate:
+        metadata.upgrade()
+    return metadata
+
+
+@contextlib.contextmanager
+def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[Deployment]:
+    """Open everything, and close it again. Raises ConfigurationError or StoreUnavailableError, in one line each."""
+    repo = repo or open_repo(settings)
+    metadata = open_metadata(settings)
+    online, offline = FeastOnlineStore(repo), FeastOfflineStore(repo)
+    snapshot = RegistryReader(repo).read()
+    online.use(snapshot.feast_views)
+    offline.use(snapshot.feast_views)
+
+    def record(view: ViewSpec, start: datetime, end: datetime) -> None:
+        feast_view: FeatureView = snapshot.feast_views[view.name]
+        repo.store.registry.apply_materialization(feast_view, repo.project, start, end)
+
+    materializer = Materializer(repo.project, offline, online, metadata, now, settings.materialize_overlap, record)
+    try:
+        yield Deployment(settings, repo, metadata, online, offline, snapshot.catalog, materializer)
+    finally:
+        online.close()
+        metadata.close()

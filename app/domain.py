@@ -1,0 +1,245 @@
+"""The nouns of a feature server, as frozen values without I/O.
+
+The registry adapter (app.stores.catalog) turns a Feast registry into a `Catalog`; everything that serves, pushes or
+materializes works on these types alone and never sees a Feast object.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+Row = Mapping[str, Any]
+"""One row of native Python values by column name (see app.values for the native type of each feature type)."""
+
+
+class ValueStatus(enum.StrEnum):
+    """What is known of one served value. Only PRESENT carries a value (unless on_stale=serve was asked for)."""
+
+    PRESENT = "PRESENT"
+    NULL_VALUE = "NULL_VALUE"
+    """The row is there, the value is null."""
+    NOT_FOUND = "NOT_FOUND"
+    """The store has no row for this entity."""
+    OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
+    """The row is older than the view's ttl or than the request's max_staleness."""
+
+
+class PushOutcome(enum.StrEnum):
+    """What became of one row."""
+
+    APPLIED = "applied"
+    LATE = "late"
+    """Older than what is stored online; kept offline where that was asked for."""
+    DUPLICATE = "duplicate"
+    """Same timestamps and values as what is stored: harmless."""
+    REJECTED = "rejected"
+
+
+class PushTarget(enum.StrEnum):
+    """Which stores a push writes."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    ONLINE_AND_OFFLINE = "online_and_offline"
+
+    @property
+    def online(self) -> bool:
+        """Whether the online store is written."""
+        return self is not PushTarget.OFFLINE
+
+    @property
+    def offline(self) -> bool:
+        """Whether the offline store is written."""
+        return self is not PushTarget.ONLINE
+
+
+class OnStale(enum.StrEnum):
+    """What to do with a value outside its max age: null it, serve it all the same, or fail the request."""
+
+    NULL = "null"
+    SERVE = "serve"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """A column: its name and its type, by the name of Feast's ValueType (INT64, STRING, FLOAT_LIST...)."""
+
+    name: str
+    dtype: str
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EntitySpec:
+    """A thing that features describe, and the join key that identifies it."""
+
+    name: str
+    join_key: str
+    dtype: str
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A batch source: where the offline rows of a view are, and which of its columns carry the times."""
+
+    name: str
+    kind: str
+    timestamp_field: str
+    created_timestamp_column: str | None
+    field_mapping: Mapping[str, str] = field(default_factory=dict)
+    """Column in the source -> name in the view."""
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """A feature view. `ttl` None means that a value holds for ever; `version` is Feast's number where it keeps one."""
+
+    name: str
+    join_keys: tuple[FieldSpec, ...]
+    features: tuple[FieldSpec, ...]
+    ttl: timedelta | None
+    entities: tuple[str, ...] = ()
+    source: SourceSpec | None = None
+    push_source: str | None = None
+    online: bool = True
+    enabled: bool = True
+    version: int | None = None
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def feature(self, name: str) -> FieldSpec | None:
+        """The feature of that name, or None."""
+        return next((feature for feature in self.features if feature.name == name), None)
+
+
+Transform = Callable[[Mapping[str, Sequence[Any]]], Mapping[str, Sequence[Any]]]
+"""Columns in, columns out, all of one length: an on-demand transformation over a batch of rows."""
+
+
+@dataclass(frozen=True)
+class OnDemandSpec:
+    """An on-demand feature view: features computed from other views' features and from request data."""
+
+    name: str
+    features: tuple[FieldSpec, ...]
+    inputs: tuple[FeatureRef, ...]
+    request_fields: tuple[FieldSpec, ...]
+    transform: Transform
+    refusal: str | None = None
+    """Why the rules of this service cannot serve it, or None."""
+    enabled: bool = True
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FeatureRef:
+    """One feature of one view: `view:feature`, or `view@vN:feature` for one version of it."""
+
+    view: str
+    feature: str
+    version: int | None = None
+
+    def __str__(self) -> str:
+        version = "" if self.version is None else f"@v{self.version}"
+        return f"{self.view}{version}:{self.feature}"
+
+    @classmethod
+    def parse(cls, text: str) -> FeatureRef:
+        """The reference that `text` spells. Raises ValueError when it has not the form view[@vN]:feature."""
+        view, separator, feature = text.partition(":")
+        view, at, version = view.partition("@")
+        if not (separator and view and feature) or (at and not (version[:1] == "v" and version[1:].isdigit())):
+            raise ValueError(f"{text!r} is not a feature reference; write view:feature or view@vN:feature")
+        return cls(view, feature, int(version[1:]) if at else None)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What a feature service takes of one view, under which name and with which entity columns renamed."""
+
+    view: str
+    features: tuple[str, ...]
+    alias: str | None = None
+    version: int | None = None
+    join_key_map: Mapping[str, str] = field(default_factory=dict)
+    """Join key of the view -> column that the caller gives instead."""
+
+    @property
+    def shown_as(self) -> str:
+        """The view's name in responses."""
+        return (self.alias or self.view) if self.version is None else f"{self.alias or self.view}@v{self.version}"
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """A feature service: the features that one model reads, in the order in which it declares them."""
+
+    name: str
+    projections: tuple[Projection, ...]
+    refusal: str | None = None
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Everything that a registry knows, at one moment. Mappings are by name, in name order."""
+
+    project: str
+    entities: Mapping[str, EntitySpec]
+    views: Mapping[str, ViewSpec]
+    on_demand_views: Mapping[str, OnDemandSpec]
+    services: Mapping[str, ServiceSpec]
+    push_sources: Mapping[str, tuple[str, ...]]
+    """Push source -> the views that it feeds."""
+    versions: Mapping[tuple[str, int], ViewSpec] = field(default_factory=dict)
+    """Earlier versions of views, for references such as view@v1."""
+
+
+@dataclass(frozen=True)
+class EntityKey:
+    """The identity of one entity: join keys and their native values, in the order of the view's join keys."""
+
+    join_keys: tuple[str, ...]
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class OnlineRow:
+    """What the online store holds for one entity of one view: its event timestamp (UTC) and native values."""
+
+    event_timestamp: datetime
+    values: Row
+
+
+@dataclass(frozen=True)
+class WriteRow:
+    """One row on its way into the online store. Times are UTC, with microseconds."""
+
+    key: EntityKey
+    values: Row
+    event_timestamp: datetime
+    created_timestamp: datetime | None
+
+
+def holds(event_timestamp: datetime, at: datetime, max_age: timedelta | None) -> bool:
+    """Rule 1: whether a value holds at time `at`: not newer than it, and no older than `max_age` (None: no limit)."""
+    return event_timestamp <= at and (max_age is None or at - event_timestamp <= max_age)
+
+
+def utc(moment: datetime) -> datetime:
+    """`moment` in UTC; a naive one is UTC already (rule 1)."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,138 @@
+"""The application: create_app wires the parts together, here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import AsyncIterator, Callable
+from types import FrameType
+
+import structlog
+from fastapi import FastAPI
+
+from app.api import catalog, health, online, problems, push
+from app.api.state import AppState
+from app.deployment import now, open_metadata
+from app.domain import Catalog
+from app.errors import FreshetError
+from app.logs import configure_logs
+from app.pushing.due import DueRows
+from app.pushing.push import Pusher
+from app.serving.refresh import PlanBook
+from app.settings import Settings
+from app.stores.catalog import RegistryReader
+from app.stores.offline import FeastOfflineStore
+from app.stores.online import FeastOnlineStore
+from app.stores.repo import FeastRepo, open_repo
+
+log = structlog.get_logger(__name__)
+
+
+class RegistryCatalogs:
+    """Implements app.serving.refresh.CatalogSource; lets the store adapters take over each new catalog's views."""
+
+    def __init__(self, reader: RegistryReader, online: FeastOnlineStore, offline: FeastOfflineStore) -> None:
+        self._reader = reader
+        self._stores = (online, offline)
+        self._fingerprint: str | None = None
+
+    def changed(self) -> Catalog | None:
+        """The catalog if the registry has changed since the last call, else None."""
+        fingerprint = self._reader.fingerprint()
+        if fingerprint == self._fingerprint:
+            return None
+        snapshot = self._reader.read()
+        for store in self._stores:
+            store.use(snapshot.feast_views)
+        self._fingerprint = fingerprint
+        return snapshot.catalog
+
+
+def worker_app() -> FastAPI:
+    """The application of a server process: settings from the environment, logs configured."""
+    settings = Settings()
+    configure_logs(settings.log_format)
+    return create_app(settings)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole service for one Feast repo. Nothing is opened before its lifespan starts."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        repo = await asyncio.to_thread(open_repo, settings)
+        online_store, offline_store = FeastOnlineStore(repo), FeastOfflineStore(repo)
+        metadata = await asyncio.to_thread(open_metadata, settings)
+        due = DueRows(online_store, now)
+        plans = PlanBook(RegistryCatalogs(RegistryReader(repo), online_store, offline_store))
+        await asyncio.to_thread(_first_refresh, plans, repo)
+        state = AppState(
+            settings=settings,
+            plans=plans,
+            reader=online_store,
+            pusher=Pusher(online_store, offline_store, due, now, settings.max_clock_skew),
+            checks={"online_store": online_store.ping, "metadata_database": metadata.ping},
+            clock=now,
+        )
+        app.state.freshet = state
+        tasks = [
+            asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
+            asyncio.create_task(due.run()),
+        ]
+        restore = _drain_on_sigterm(state, settings.shutdown_delay)
+        # Everything built so far lives as long as the process: the collector need never look at it again.
+        gc.collect()
+        gc.freeze()
+        try:
+            yield
+        finally:
+            restore()
+            gc.unfreeze()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            online_store.close()
+            metadata.close()
+
+    app = FastAPI(
+        title="Freshet",
+        summary="A feature server for Feast",
+        description="Online features, push and the catalogue of one Feast repo.",
+        version="0.1.0",
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    problems.install(app)
+    for router in (online.router, push.router, catalog.router, health.router):
+        app.include_router(router)
+    return app
+
+
+def _first_refresh(plans: PlanBook, repo: FeastRepo) -> None:
+    try:
+        plans.refresh()
+    except FreshetError:
+        raise
+    except Exception as error:
+        plans.last_error = type(error).__name__
+        log.warning("registry cannot be read yet", project=repo.project, error=type(error).__name__)
+
+
+def _drain_on_sigterm(state: AppState, delay: float) -> Callable[[], object]:
+    """On SIGTERM turn /readyz to 503 first, and let uvicorn stop only after `delay` seconds."""
+    loop = asyncio.get_running_loop()
+    previous = signal.getsignal(signal.SIGTERM)
+    if not callable(previous):
+        return lambda: None
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if state.draining.active:
+            return
+        state.draining.active = True
+        log.info("stopping", seconds=delay)
+        loop.call_soon_threadsafe(loop.call_later, delay, previous, number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+    return lambda: signal.signal(signal.SIGTERM, previous)

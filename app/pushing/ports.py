@@ -1,0 +1,26 @@
+"""What pushing needs of the stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from app.domain import PushOutcome, Row, ViewSpec, WriteRow
+
+
+class OnlineWriter(Protocol):
+    """An online store that keeps rule 4: never an older row over a newer one, whoever writes."""
+
+    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+        """One outcome per row, in order. Raises StoreUnavailableError."""
+
+
+class OfflineWriter(Protocol):
+    """An offline store that rows can be appended to."""
+
+    def append(
+        self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
+    ) -> None:
+        """Append one row each, durably, to the batch source that the views share; `times` are event and created
+        timestamps. Raises StoreUnavailableError."""

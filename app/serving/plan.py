@@ -1,0 +1,195 @@
+"""The serving plan: a feature service, or a list of features, compiled once from the catalog.
+
+Whatever can be decided before a request comes is decided here: which views and features to read, under which join keys,
+for how long they hold, which on-demand transformations to run, and the order of the output. What the rules of this
+service cannot serve is refused here, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, ServiceSpec, ViewSpec
+from app.errors import FieldError, InvalidRequestError, NotFoundError, NotServableError
+
+REQUEST_TIMESTAMP = "request_timestamp"
+"""The request field that is filled with the time of the read when the caller leaves it out (rule 7)."""
+
+
+@dataclass(frozen=True)
+class PlannedView:
+    """One view to read: what it is called in the response, which features to fetch, and which request columns make up
+    its key, in the order of its join keys."""
+
+    view: ViewSpec
+    shown_as: str
+    features: tuple[str, ...]
+    key_columns: tuple[str, ...]
+
+    @property
+    def ttl(self) -> timedelta | None:
+        """How long a value holds; None: for ever."""
+        return self.view.ttl
+
+
+@dataclass(frozen=True)
+class PlannedTransform:
+    """One on-demand view to compute. `inputs` are (column given to the function, index of the view, feature)."""
+
+    spec: OnDemandSpec
+    shown_as: str
+    inputs: tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One feature of the response: of the stored view at `index`, or of the on-demand view at `index`."""
+
+    shown_as: str
+    feature: str
+    index: int
+    on_demand: bool
+
+    @property
+    def reference(self) -> str:
+        """`view:feature`, as responses to POST name it."""
+        return f"{self.shown_as}:{self.feature}"
+
+    @property
+    def full_name(self) -> str:
+        """`view__feature`, Feast's full feature name."""
+        return f"{self.shown_as}__{self.feature}"
+
+
+@dataclass(frozen=True)
+class ServingPlan:
+    """Everything that a read needs to know. `join_keys` and `request_fields` are what the caller must give."""
+
+    name: str
+    views: tuple[PlannedView, ...]
+    transforms: tuple[PlannedTransform, ...]
+    outputs: tuple[Output, ...]
+    join_keys: Mapping[str, FieldSpec]
+    request_fields: Mapping[str, FieldSpec]
+
+    def names(self, full: bool) -> list[str]:
+        """The output names of a GET: bare, or `view__feature`. Raises InvalidRequestError where bare ones collide."""
+        if full:
+            return [output.full_name for output in self.outputs]
+        names = [output.feature for output in self.outputs]
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise InvalidRequestError(
+                f"More than one view has a feature named {', '.join(twice)}; ask with full_feature_names=true",
+                [FieldError("full_feature_names", "must be true for this feature service")],
+            )
+        return names
+
+
+def compile_service(catalog: Catalog, service: ServiceSpec) -> ServingPlan:
+    """The plan of a feature service, its outputs in the order in which it declares them.
+
+    Raises NotFoundError for a view or feature that the registry lacks, NotServableError for what cannot be served.
+    """
+    if service.refusal:
+        raise NotServableError(f"Feature service {service.name} cannot be served: {service.refusal}")
+    return _Compiler(catalog).compile(service.name, service.projections)
+
+
+def compile_features(catalog: Catalog, references: Sequence[str]) -> ServingPlan:
+    """The plan of a list of `view:feature` references, in its order. Raises as compile_service does, and
+    InvalidRequestError for text that is no reference or is repeated."""
+    faults, projections = [], []
+    for position, text in enumerate(references):
+        try:
+            reference = FeatureRef.parse(text)
+        except ValueError as error:
+            faults.append(FieldError(f"features[{position}]", str(error)))
+            continue
+        if text in references[:position]:
+            faults.append(FieldError(f"features[{position}]", f"{text} is asked for twice"))
+        projections.append(Projection(reference.view, (reference.feature,), version=reference.version))
+    if faults:
+        raise InvalidRequestError("The list of features is not valid", faults)
+    return _Compiler(catalog).compile("", projections)
+
+
+class _Compiler:
+    """Collects views and transformations while it walks the projections; one instance per plan."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._views: list[tuple[ViewSpec, str, dict[str, None], tuple[str, ...]]] = []
+        self._transforms: list[PlannedTransform] = []
+        self._request_fields: dict[str, FieldSpec] = {}
+
+    def compile(self, name: str, projections: Iterable[Projection]) -> ServingPlan:
+        outputs = [output for projection in projections for output in self._outputs(projection)]
+        views = tuple(PlannedView(view, shown, tuple(features), keys) for view, shown, features, keys in self._views)
+        join_keys: dict[str, FieldSpec] = {}
+        for planned in views:
+            for column, field in zip(planned.key_columns, planned.view.join_keys, strict=True):
+                other = join_keys.setdefault(column, FieldSpec(column, field.dtype))
+                if other.dtype != field.dtype:
+                    raise NotServableError(
+                        f"Join key {column} is {other.dtype} in one view and {field.dtype} in another"
+                    )
+        return ServingPlan(name, views, tuple(self._transforms), tuple(outputs), join_keys, dict(self._request_fields))
+
+    def _outputs(self, projection: Projection) -> list[Output]:
+        spec = self._catalog.on_demand_views.get(projection.view)
+        known = spec.features if spec else self._stored_view(projection).features
+        names = {field.name for field in known}
+        missing = [feature for feature in projection.features if feature not in names]
+        if missing:
+            raise NotFoundError(f"Feature view {projection.view} has no feature {', '.join(missing)}")
+        index = self._transform(spec, projection) if spec else self._view(projection, projection.features)
+        return [Output(projection.shown_as, feature, index, spec is not None) for feature in projection.features]
+
+    def _stored_view(self, projection: Projection) -> ViewSpec:
+        if projection.version is not None:
+            view = self._catalog.versions.get((projection.view, projection.version))
+            if view is None:
+                raise NotServableError(
+                    f"{projection.view}@v{projection.version} cannot be served: there is no online data of that version"
+                )
+        else:
+            view = self._catalog.views.get(projection.view)
+        if view is None:
+            raise NotFoundError(f"The registry has no feature view {projection.view}")
+        if not view.enabled:
+            raise NotServableError(f"Feature view {view.name} is disabled in the registry")
+        if not view.online:
+            raise NotServableError(f"Feature view {view.name} is not kept online (online=False)")
+        return view
+
+    def _view(self, projection: Projection, features: Iterable[str]) -> int:
+        view = self._stored_view(projection)
+        keys = tuple(projection.join_key_map.get(field.name, field.name) for field in view.join_keys)
+        for index, (known, shown_as, wanted, known_keys) in enumerate(self._views):
+            if (known, shown_as, known_keys) == (view, projection.shown_as, keys):
+                wanted.update(dict.fromkeys(features))
+                return index
+        self._views.append((view, projection.shown_as, dict.fromkeys(features), keys))
+        return len(self._views) - 1
+
+    def _transform(self, spec: OnDemandSpec, projection: Projection) -> int:
+        for index, planned in enumerate(self._transforms):
+            if (planned.spec.name, planned.shown_as) == (spec.name, projection.shown_as):
+                return index
+        if spec.refusal or not spec.enabled:
+            reason = spec.refusal or "it is disabled in the registry"
+            raise NotServableError(f"On-demand feature view {spec.name} cannot be served: {reason}")
+        inputs = []
+        for reference in spec.inputs:
+            source = Projection(reference.view, (reference.feature,), version=reference.version)
+            if self._stored_view(source).feature(reference.feature) is None:
+                raise NotFoundError(f"On-demand feature view {spec.name} needs {reference}, which the registry lacks")
+            inputs.append(
+                (f"{reference.view}__{reference.feature}", self._view(source, [reference.feature]), reference.feature)
+            )
+        self._request_fields.update({field.name: field for field in spec.request_fields})
+        self._transforms.append(PlannedTransform(spec, projection.shown_as, tuple(inputs)))
+        return len(self._transforms) - 1

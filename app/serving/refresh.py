@@ -1,0 +1,120 @@
+"""The current plans: built off the request path, swapped in one step, kept when the registry fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from app import metrics
+from app.domain import Catalog
+from app.errors import FreshetError, NotFoundError
+from app.serving.plan import ServingPlan, compile_features, compile_service
+
+log = structlog.get_logger(__name__)
+
+_ADHOC_PLANS = 256
+
+
+class CatalogSource(Protocol):
+    """Where catalogs come from."""
+
+    def changed(self) -> Catalog | None:
+        """The catalog if it is another than at the last call, else None. Blocks; raises what the registry raises."""
+
+
+@dataclass(frozen=True)
+class _Edition:
+    """A catalog and the plans compiled from it; replaced as a whole, so no request mixes two."""
+
+    catalog: Catalog
+    plans: Mapping[str, ServingPlan | FreshetError]
+    adhoc: OrderedDict[tuple[str, ...], ServingPlan]
+
+
+class PlanBook:
+    """Looks up plans by feature service or by feature list. Reads are lock-free; one task refreshes."""
+
+    def __init__(self, source: CatalogSource) -> None:
+        self._source = source
+        self._edition: _Edition | None = None
+        self.last_refresh: float | None = None
+        """Unix time of the last successful look at the registry."""
+        self.last_error: str | None = None
+        """Why the last look failed, or None; never holds a connection string."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog in use. Raises NotFoundError before the first one is loaded."""
+        if self._edition is None:
+            raise NotFoundError("The registry has not been read yet")
+        return self._edition.catalog
+
+    @property
+    def loaded(self) -> bool:
+        """Whether there is a catalog to serve from."""
+        return self._edition is not None
+
+    def service(self, name: str) -> ServingPlan:
+        """The plan of a feature service. Raises NotFoundError, or NotServableError with the reason."""
+        catalog = self.catalog
+        plan = self._edition.plans.get(name) if self._edition else None
+        if plan is None:
+            known = ", ".join(catalog.services) or "none yet; run `freshet apply`"
+            raise NotFoundError(f"There is no feature service {name}. Known: {known}")
+        if isinstance(plan, FreshetError):
+            raise plan
+        return plan
+
+    def look_up(self, name: str) -> tuple[ServingPlan | None, str | None]:
+        """The plan of a feature service, or else why it cannot be served."""
+        plan = self._edition.plans.get(name) if self._edition else None
+        if isinstance(plan, FreshetError):
+            return None, plan.detail
+        return plan, None
+
+    def features(self, references: Sequence[str]) -> ServingPlan:
+        """The plan of a list of feature references; the most recent lists are remembered."""
+        catalog, edition, key = self.catalog, self._edition, tuple(references)
+        assert edition is not None  # noqa: S101 - catalog has raised otherwise
+        plan = edition.adhoc.get(key)
+        if plan is None:
+            plan = compile_features(catalog, references)
+            edition.adhoc[key] = plan
+            if len(edition.adhoc) > _ADHOC_PLANS:
+                edition.adhoc.popitem(last=False)
+        return plan
+
+    def refresh(self) -> bool:
+        """Look at the registry and swap the plans if it has changed; tells whether it has. Blocks."""
+        catalog = self._source.changed()
+        self.last_refresh, self.last_error = time.time(), None
+        if catalog is None:
+            return False
+        plans: dict[str, ServingPlan | FreshetError] = {}
+        for name, service in catalog.services.items():
+            try:
+                plans[name] = compile_service(catalog, service)
+            except FreshetError as error:
+                log.warning("feature service cannot be served", feature_service=name, reason=error.detail)
+                plans[name] = error
+        self._edition = _Edition(catalog, plans, OrderedDict())
+        return True
+
+    async def keep_fresh(self, interval: float) -> None:
+        """Refresh every `interval` seconds, in a thread, until cancelled. Failures keep the last plans serving."""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                if await asyncio.to_thread(self.refresh):
+                    log.info("plans rebuilt", feature_services=len(self.catalog.services))
+            except Exception as error:
+                metrics.REGISTRY_REFRESH_FAILURES.inc()
+                if self.last_error is None:
+                    log.warning("registry cannot be read; the last plans keep serving", error=type(error).__name__)
+                self.last_error = type(error).__name__

@@ -1,0 +1,141 @@
+"""A request for online features, checked against a plan: every fault found is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from app.domain import FieldSpec, OnStale
+from app.errors import FieldError, InvalidRequestError
+from app.serving.plan import REQUEST_TIMESTAMP, ServingPlan
+from app.values import ValueFault, parse, parse_text
+
+
+@dataclass(frozen=True)
+class OnlineRequest:
+    """What a read needs: native values by column, all of one length, and how to treat old ones."""
+
+    entities: Mapping[str, Sequence[Any]]
+    request_data: Mapping[str, Sequence[Any]]
+    rows: int
+    max_staleness: timedelta | None = None
+    on_stale: OnStale = OnStale.NULL
+
+
+def check_columns(
+    plan: ServingPlan,
+    entities: Mapping[str, Any],
+    request_data: Mapping[str, Any],
+    max_entities: int,
+    max_staleness: timedelta | None,
+    on_stale: OnStale,
+) -> OnlineRequest:
+    """The request that columns of JSON values make. Raises InvalidRequestError naming every faulty field."""
+    faults: list[FieldError] = []
+    _check_names("entities", entities, plan.join_keys, set(), faults)
+    optional = {REQUEST_TIMESTAMP}
+    _check_names("request_data", request_data, plan.request_fields, optional, faults)
+    columns = {
+        **{f"entities.{name}": values for name, values in entities.items() if name in plan.join_keys},
+        **{f"request_data.{name}": values for name, values in request_data.items() if name in plan.request_fields},
+    }
+    lengths: dict[str, int] = {}
+    for where, values in columns.items():
+        if not isinstance(values, list):
+            faults.append(FieldError(where, "must be an array with one value per row"))
+        elif not values:
+            faults.append(FieldError(where, "must not be empty"))
+        else:
+            lengths[where] = len(values)
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{where} has {length}" for where, length in lengths.items())
+        faults.append(FieldError("entities", f"all columns must have the same number of rows: {shown}"))
+    rows = max(lengths.values(), default=1)
+    if rows > max_entities:
+        raise InvalidRequestError(
+            f"{rows} entities in one request; at most {max_entities} are served (FRESHET_MAX_ENTITIES)",
+            [FieldError("entities", f"at most {max_entities} rows")],
+        )
+    native = {where: _parse_column(where, columns[where], _field(plan, where), faults) for where in lengths}
+    if faults:
+        raise InvalidRequestError("The request does not fit the features asked for", faults)
+    return OnlineRequest(
+        {name: native[f"entities.{name}"] for name in plan.join_keys},
+        {name: native[f"request_data.{name}"] for name in plan.request_fields if f"request_data.{name}" in native},
+        rows,
+        max_staleness,
+        on_stale,
+    )
+
+
+def check_query(
+    plan: ServingPlan, parameters: Sequence[tuple[str, str]], max_staleness: timedelta | None, on_stale: OnStale
+) -> OnlineRequest:
+    """The request for one entity that query parameters make: join keys and request fields by name."""
+    faults: list[FieldError] = []
+    known = {**plan.join_keys, **plan.request_fields}
+    given: dict[str, Any] = {}
+    for name, text in parameters:
+        if name not in known:
+            expected = ", ".join(known) or "none"
+            faults.append(FieldError(name, f"unknown parameter; the join keys and request fields are: {expected}"))
+        elif name in given:
+            faults.append(FieldError(name, "given twice; POST /v1/online-features reads many entities at once"))
+        elif text == "":
+            faults.append(FieldError(name, "must not be empty"))
+        else:
+            try:
+                given[name] = parse_text(text, known[name].dtype)
+            except ValueFault as fault:
+                faults.append(FieldError(name, str(fault)))
+    named = {fault.field for fault in faults}
+    faults += [
+        FieldError(name, "is missing")
+        for name in known
+        if name not in given and name not in named and name != REQUEST_TIMESTAMP
+    ]
+    if faults:
+        raise InvalidRequestError("The request does not fit the features asked for", faults)
+    return OnlineRequest(
+        {name: [given[name]] for name in plan.join_keys},
+        {name: [given[name]] for name in plan.request_fields if name in given},
+        1,
+        max_staleness,
+        on_stale,
+    )
+
+
+def _check_names(
+    section: str,
+    given: Mapping[str, Any],
+    known: Mapping[str, FieldSpec],
+    optional: set[str],
+    faults: list[FieldError],
+) -> None:
+    expected = ", ".join(known) or "none"
+    unknown = [name for name in given if name not in known]
+    faults += [FieldError(f"{section}.{name}", f"unknown; expected: {expected}") for name in unknown]
+    missing = [name for name in known if name not in given and name not in optional]
+    faults += [FieldError(f"{section}.{name}", "is missing") for name in missing]
+
+
+def _field(plan: ServingPlan, where: str) -> FieldSpec:
+    section, _, name = where.partition(".")
+    return plan.join_keys[name] if section == "entities" else plan.request_fields[name]
+
+
+def _parse_column(where: str, values: list[Any], field: FieldSpec, faults: list[FieldError]) -> list[Any]:
+    is_key = where.startswith("entities.")
+    native = []
+    for position, value in enumerate(values):
+        try:
+            if is_key and (value is None or value == ""):
+                raise ValueFault("a join key must not be null or empty")
+            native.append(parse(value, field.dtype))
+        except ValueFault as fault:
+            faults.append(FieldError(f"{where}[{position}]", str(fault)))
+            if len(faults) >= 100:
+                raise InvalidRequestError("More than 100 faulty values; these are the first", faults) from None
+    return native

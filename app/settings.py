@@ -1,0 +1,111 @@
+"""Settings: everything that can be configured, from FRESHET_* environment variables or a .env file."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+BUNDLED_REPO = PROJECT_ROOT / "feature_definitions"
+
+
+class Settings(BaseSettings):
+    """The configuration of one Freshet process; frozen, and complete once built.
+
+    Durations are seconds unless a docstring says otherwise. docs/configuration.md lists every field; a test compares.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FRESHET_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    feature_repo: Path = BUNDLED_REPO
+    """Folder of the Feast repo to serve: any folder with a feature_store.yaml."""
+
+    feature_store_yaml: str = "feature_store.yaml"
+    """Which file of that folder configures the stores; feature_store.production.yaml selects the production profile."""
+
+    data_dir: Path | None = None
+    """Folder of the embedded files: metadata database, raw events and, for the bundled repo, registry, online store and
+    Parquet sources. Default: `data` inside the feature repo. The paths in your own repo's feature_store.yaml are never
+    changed."""
+
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL of the metadata database. Default: SQLite in the data folder."""
+
+    auto_migrate: bool = False
+    """Migrate a PostgreSQL metadata database at start. An embedded one is always migrated at start."""
+
+    pipelines: str = "ingestion.pipelines:PIPELINES"
+    """The pipelines that `freshet compute` and `freshet backfill` run, as `module:NAME`; empty for none."""
+
+    events_path: Path | None = None
+    """Folder of the raw event Parquet files. Default: `events` in the data folder."""
+
+    allow_anonymous: bool = False
+    """Let `freshet serve` listen beyond loopback although nobody is authenticated. Until API keys exist, only for
+    networks where everyone may read and write every feature."""
+
+    registry_refresh_interval: float = Field(default=2.0, gt=0)
+    """Seconds between looks at the Feast registry for changed definitions."""
+
+    online_timeout: float = Field(default=0.1, gt=0)
+    """Seconds that an online read may take before it is answered with 503. Also the connect timeout to Redis."""
+
+    online_write_timeout: float = Field(default=5.0, gt=0)
+    """Seconds that one batch written to the online store may take."""
+
+    max_clock_skew: timedelta = timedelta(minutes=5)
+    """How far in the future an event timestamp may lie (seconds or ISO 8601). Further ones are rejected; nearer ones
+    are written online when they are due."""
+
+    materialize_overlap: timedelta = timedelta(days=2)
+    """How far before its last success an incremental materialization starts, so that rows that came late are seen."""
+
+    max_entities: int = Field(default=10_000, gt=0)
+    """Most entities in one online request; more are refused with 422."""
+
+    max_push_rows: int = Field(default=10_000, gt=0)
+    """Most rows in one push; more are refused with 422."""
+
+    shutdown_delay: float = Field(default=2.0, ge=0)
+    """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
+    balancer can take this server out first. Ctrl-C does not wait."""
+
+    log_format: str = Field(default="console", pattern="^(console|json)$")
+    """`console` for people, `json` for log collectors."""
+
+    @property
+    def repo_path(self) -> Path:
+        """The feature repo as an absolute path."""
+        return self.feature_repo.expanduser().resolve()
+
+    @property
+    def is_bundled_repo(self) -> bool:
+        """Whether the repo is the one that comes with Freshet, whose embedded files follow FRESHET_DATA_DIR."""
+        return self.repo_path == BUNDLED_REPO
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder as an absolute path."""
+        return (self.data_dir.expanduser() if self.data_dir else self.repo_path / "data").resolve()
+
+    @property
+    def events_folder(self) -> Path:
+        """The folder of raw events as an absolute path."""
+        return self.events_path.expanduser().resolve() if self.events_path else self.data_path / "events"
+
+    @property
+    def metadata_url(self) -> str:
+        """The SQLAlchemy URL of the metadata database, with its password: never log it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_path / 'freshet.db'}"

@@ -1,0 +1,218 @@
+"""The registry as a Catalog: Feast's objects turned into the domain's, and its views kept for the store adapters."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+from feast import FeatureService, FeatureView, PushSource
+from feast.data_source import DataSource
+from feast.infra.registry.sql import SqlRegistry
+from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.types import from_feast_to_pyarrow_type
+
+from app.domain import (
+    Catalog,
+    EntitySpec,
+    FeatureRef,
+    FieldSpec,
+    OnDemandSpec,
+    Projection,
+    ServiceSpec,
+    SourceSpec,
+    Transform,
+    ViewSpec,
+)
+from app.stores.repo import FeastRepo
+
+_DUMMY = "__dummy"
+
+
+@dataclass(frozen=True)
+class CatalogSnapshot:
+    """A catalog, and Feast's own view objects by name (`view@vN` for earlier versions), read at one moment."""
+
+    catalog: Catalog
+    feast_views: Mapping[str, FeatureView]
+
+
+class RegistryReader:
+    """Reads the registry and tells cheaply whether it has changed. Not thread-safe: one caller at a time."""
+
+    def __init__(self, repo: FeastRepo) -> None:
+        self._registry = repo.store.registry
+        self._project = repo.project
+
+    def fingerprint(self) -> str:
+        """A text that changes when the registry does. Raises what the registry's storage raises.
+
+        Feast's SQL registry keeps the time of its last change in whole seconds, so a change may hide behind another
+        in the same second: until that second is well past, every look counts as new.
+        """
+        if isinstance(self._registry, SqlRegistry):
+            updated = self._registry._get_last_updated_metadata(self._project)
+            moment = updated.timestamp() if updated else 0.0
+            return f"{moment}" if time.time() - moment > 2 else f"{moment}/{time.time()}"
+        self._registry.refresh(self._project)
+        return hashlib.sha256(self._registry.proto().SerializeToString(deterministic=True)).hexdigest()
+
+    def read(self) -> CatalogSnapshot:
+        """Everything that the registry holds for the project."""
+        views = list(self._registry.list_all_feature_views(self._project))
+        stored = [view for view in views if isinstance(view, FeatureView)]
+        entities = {entity.name: entity for entity in self._registry.list_entities(self._project)}
+        sources = self._registry.list_data_sources(self._project)
+        specs = {view.name: _view(view) for view in _by_name(stored)}
+        on_demand = [view for view in _by_name(views) if isinstance(view, OnDemandFeatureView)]
+        catalog = Catalog(
+            project=self._project,
+            entities={
+                name: EntitySpec(
+                    name, entity.join_key, entity.value_type.name, entity.description, entity.owner, dict(entity.tags)
+                )
+                for name, entity in sorted(entities.items())
+                if name != _DUMMY
+            },
+            views=specs,
+            on_demand_views={view.name: _on_demand(view) for view in on_demand},
+            services={
+                service.name: _service(service)
+                for service in _by_name(self._registry.list_feature_services(self._project))
+            },
+            push_sources=_push_sources(sources, specs),
+        )
+        return CatalogSnapshot(catalog, {view.name: view for view in stored})
+
+
+def _by_name(objects: Iterable[Any]) -> list[Any]:
+    return sorted(objects, key=lambda entry: entry.name)
+
+
+def _fields(fields: Iterable[Any]) -> tuple[FieldSpec, ...]:
+    return tuple(
+        FieldSpec(field.name, field.dtype.to_value_type().name, field.description or "", dict(field.tags or {}))
+        for field in fields
+    )
+
+
+def _view(view: FeatureView) -> ViewSpec:
+    stream = getattr(view, "stream_source", None)
+    return ViewSpec(
+        name=view.name,
+        join_keys=tuple(field for field in _fields(view.entity_columns) if not field.name.startswith(_DUMMY)),
+        features=_fields(view.features),
+        # Feast's ttl 0 means no limit (rule 1).
+        ttl=view.ttl if view.ttl and view.ttl > timedelta(0) else None,
+        entities=tuple(name for name in view.entities if name != _DUMMY),
+        source=_source(view.batch_source) if view.batch_source is not None else None,
+        push_source=stream.name if isinstance(stream, PushSource) else None,
+        online=view.online,
+        enabled=view.enabled,
+        version=view.current_version_number,
+        description=view.description,
+        owner=view.owner,
+        tags=dict(view.tags),
+    )
+
+
+def _source(source: DataSource) -> SourceSpec:
+    return SourceSpec(
+        name=source.name,
+        kind=type(source).__name__,
+        timestamp_field=source.timestamp_field,
+        created_timestamp_column=source.created_timestamp_column or None,
+        field_mapping=dict(source.field_mapping or {}),
+    )
+
+
+def _on_demand(view: OnDemandFeatureView) -> OnDemandSpec:
+    request_fields = [FieldSpec(name, value_type.name) for name, value_type in view.get_request_data_schema().items()]
+    return OnDemandSpec(
+        name=view.name,
+        features=_fields(view.features),
+        inputs=tuple(
+            FeatureRef(projection.name, feature.name, projection.version_tag)
+            for projection in view.source_feature_view_projections.values()
+            for feature in projection.features
+        ),
+        request_fields=tuple(request_fields),
+        transform=_transform(view),
+        refusal=_refusal(view),
+        enabled=view.enabled,
+        description=view.description,
+        owner=view.owner,
+        tags=dict(view.tags),
+    )
+
+
+def _refusal(view: OnDemandFeatureView) -> str | None:
+    if view.write_to_online_store:
+        return "it writes its result to the online store (write_to_online_store), which is not supported yet"
+    if view.aggregations:
+        return "it aggregates instead of transforming, which is not supported"
+    if view.mode not in ("python", "pandas"):
+        return f"its mode {view.mode} is not supported"
+    return None
+
+
+def _transform(view: OnDemandFeatureView) -> Transform:
+    """Feast's own transformation, called as Feast's online path calls it, so that it computes what training saw.
+
+    Columns come in as `view__feature` (Feast adds the bare names), request fields under their own names.
+    """
+    names = [feature.name for feature in view.features]
+    types = {
+        f"{projection.name}__{feature.name}": from_feast_to_pyarrow_type(feature.dtype)
+        for projection in view.source_feature_view_projections.values()
+        for feature in projection.features
+    }
+
+    def by_rows(columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+        # A singleton function sees one row at a time; given more it would silently take the first.
+        rows = zip(*columns.values(), strict=True)
+        results = [view.transform_dict({n: [v] for n, v in zip(columns, row, strict=True)}) for row in rows]
+        return {name: [result.get(name) for result in results] for name in names}
+
+    def by_columns(columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+        result = view.transform_dict({name: list(values) for name, values in columns.items()})
+        return {name: list(result[name]) for name in names if name in result}
+
+    def by_table(columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+        # Typed columns: one that is all null must reach the function as the type that training gives it.
+        arrays = {name: pa.array(list(values), types.get(name)) for name, values in columns.items()}
+        table = view.transform_arrow(pa.table(arrays))
+        return {name: table[name].to_pylist() for name in names if name in table.column_names}
+
+    if view.mode == "python":
+        return by_rows if view.singleton else by_columns
+    return by_table
+
+
+def _service(service: FeatureService) -> ServiceSpec:
+    return ServiceSpec(
+        name=service.name,
+        projections=tuple(
+            Projection(
+                view=projection.name,
+                features=tuple(feature.name for feature in projection.features),
+                alias=projection.name_alias,
+                version=projection.version_tag,
+                join_key_map=dict(projection.join_key_map),
+            )
+            for projection in service.feature_view_projections
+        ),
+        refusal="it reads precomputed vectors (precompute_online)" if service.precompute_online else None,
+        description=service.description,
+        owner=service.owner,
+        tags=dict(service.tags),
+    )
+
+
+def _push_sources(sources: Iterable[DataSource], views: Mapping[str, ViewSpec]) -> dict[str, tuple[str, ...]]:
+    names = sorted(source.name for source in sources if isinstance(source, PushSource))
+    return {name: tuple(view.name for view in views.values() if view.push_source == name) for name in names}

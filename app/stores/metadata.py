@@ -1,0 +1,177 @@
+"""The metadata database: what Freshet itself remembers, on SQLite or PostgreSQL, by SQLAlchemy and Alembic.
+
+A `run` is one computation or materialization of one feature view over one window. Incremental materialization and the
+idempotence of a start rest on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from app.domain import utc
+from app.errors import ConfigurationError, StoreUnavailableError
+from app.settings import PROJECT_ROOT, Settings
+
+_NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Every table of the metadata database."""
+
+    metadata = sa.MetaData(naming_convention=_NAMING)
+
+
+class Run(Base):
+    """One computation (`compute`) or materialization (`materialize`) of one feature view. Times are UTC."""
+
+    __tablename__ = "runs"
+    __table_args__ = (sa.Index(None, "project", "kind", "feature_view", "window_end"),)
+
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    project: Mapped[str] = mapped_column(sa.String(255))
+    kind: Mapped[str] = mapped_column(sa.String(32))
+    feature_view: Mapped[str] = mapped_column(sa.String(255))
+    window_start: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+    """Where a materialization began, or the as_of of a computation."""
+    window_end: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    """Where a materialization ended, or the known_at of a computation."""
+    state: Mapped[str] = mapped_column(sa.String(16))
+    """running, succeeded or failed."""
+    rows: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    error: Mapped[str | None] = mapped_column(sa.Text)
+    started_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+
+
+class MetadataStore:
+    """Reads and writes the metadata database. Raises StoreUnavailableError when it cannot be reached."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.metadata_url
+        self._embedded = self._url.startswith("sqlite")
+        if self._embedded:
+            _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
+        try:
+            self._engine = sa.create_engine(self._url, pool_pre_ping=True)
+        except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+            raise ConfigurationError(
+                "FRESHET_DATABASE_URL is not a SQLAlchemy URL such as postgresql+psycopg://user:password@host/database"
+            ) from error
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is a SQLite file, which is migrated at every start."""
+        return self._embedded
+
+    def upgrade(self) -> bool:
+        """Bring the schema to the newest revision; tells whether there was anything to do."""
+        if self.is_current():
+            return False
+        with self._errors():
+            command.upgrade(alembic_config(self._url), "head")
+        return True
+
+    def is_current(self) -> bool:
+        """Whether the schema is at the newest revision."""
+        head = ScriptDirectory.from_config(alembic_config(self._url)).get_current_head()
+        with self._errors(), self._engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision() == head
+
+    def begin_run(
+        self, project: str, kind: str, view: str, window: tuple[datetime | None, datetime], now: datetime
+    ) -> str:
+        """Record that a run has begun; returns its id."""
+        run = Run(
+            id=str(uuid.uuid4()), project=project, kind=kind, feature_view=view, window_start=window[0],
+            window_end=window[1], state="running", rows=0, started_at=now,
+        )  # fmt: skip
+        with self._errors(), Session(self._engine) as session, session.begin():
+            session.add(run)
+            return run.id
+
+    def end_run(self, run_id: str, rows: int, now: datetime, error: str | None = None) -> None:
+        """Record how a run ended; failed when there is an error."""
+        values = {"state": "failed" if error else "succeeded", "rows": rows, "error": error, "finished_at": now}
+        with self._errors(), self._engine.begin() as connection:
+            connection.execute(sa.update(Run).where(Run.id == run_id).values(values))
+
+    def last_success(self, project: str, kind: str, view: str) -> datetime | None:
+        """The latest window end of a successful run."""
+        query = sa.select(sa.func.max(Run.window_end)).where(*_succeeded(project, kind, view))
+        with self._errors(), self._engine.connect() as connection:
+            newest = connection.execute(query).scalar()
+        return utc(newest) if newest else None
+
+    def last_finished(self, project: str, kind: str, view: str) -> datetime | None:
+        """When the latest successful run ended, by the clock of who ran it."""
+        query = sa.select(sa.func.max(Run.finished_at)).where(*_succeeded(project, kind, view))
+        with self._errors(), self._engine.connect() as connection:
+            newest = connection.execute(query).scalar()
+        return utc(newest) if newest else None
+
+    def has_succeeded(self, project: str, kind: str, view: str, window: tuple[datetime, datetime]) -> bool:
+        """Whether exactly this window has a successful run."""
+        query = sa.select(Run.id).where(
+            *_succeeded(project, kind, view), Run.window_start == window[0], Run.window_end == window[1]
+        )
+        with self._errors(), self._engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def ping(self) -> None:
+        """Raise StoreUnavailableError unless the database answers."""
+        with self._errors(), self._engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            kind = "SQLite" if self._embedded else "PostgreSQL"
+            # SQLAlchemy's message may hold the URL's parts; only the driver's own reason for SQLite is safe to show.
+            reason = f": {error.orig}" if self._embedded else " does not answer; see FRESHET_DATABASE_URL"
+            raise StoreUnavailableError(f"The metadata database ({kind}){reason}") from error
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's configuration for the database at `url`."""
+    config = Config(str(PROJECT_ROOT / "alembic.ini"))
+    # ConfigParser would take a percent sign in a password for interpolation.
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
+def _succeeded(project: str, kind: str, view: str) -> list[sa.ColumnElement[bool]]:
+    return [Run.project == project, Run.kind == kind, Run.feature_view == view, Run.state == "succeeded"]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".freshet-{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data folder {folder} cannot be written ({error.strerror}); set FRESHET_DATA_DIR to one that can"
+        ) from error

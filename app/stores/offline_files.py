@@ -1,0 +1,205 @@
+"""Feast's offline store over Parquet files, read and written by DuckDB and Arrow.
+
+It replaces Feast's duckdb and file (dask) stores where it knows better: paths are relative to the repo wherever the
+process runs, a source may be a folder of part files, nanosecond timestamps are read, the newest row is picked with
+ties broken (rule 1), and a write appends a part file instead of rewriting the data.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+import duckdb
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import FeatureView, RepoConfig
+from feast.data_format import ParquetFormat
+from feast.data_source import DataSource
+from feast.infra.offline_stores import duckdb as stock
+from feast.infra.offline_stores.file_source import FileSource
+from feast.infra.offline_stores.ibis import get_historical_features_ibis
+from feast.infra.offline_stores.offline_store import RetrievalJob
+from feast.infra.registry.base_registry import BaseRegistry
+from ibis.expr.types import Table
+
+from app.stores.arrow_job import ArrowJob
+
+
+class FileOfflineStoreConfig(stock.DuckDBOfflineStoreConfig):
+    """Feast's options, under the name of our class."""
+
+    type: Literal["app.stores.offline_files.FileOfflineStore"] = "app.stores.offline_files.FileOfflineStore"
+
+
+class FileOfflineStore(stock.DuckDBOfflineStore):
+    """A Feast offline store that any Feast code path may use. Sources that are not Parquet go to Feast's own code."""
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> RetrievalJob:
+        """The newest row per entity with start <= event timestamp <= end, its times as UTC microseconds."""
+        if not is_parquet(data_source):
+            return stock.DuckDBOfflineStore.pull_latest_from_table_or_query(
+                config, data_source, join_key_columns, feature_name_columns, timestamp_field,
+                created_timestamp_column, start_date, end_date,
+            )  # fmt: skip
+        files = parquet_files(config, data_source)
+        times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        columns = list(dict.fromkeys([*join_key_columns, *feature_name_columns, *times]))
+        query = _latest_query(columns, join_key_columns, feature_name_columns, times)
+        parameters = [[str(file) for file in files], start_date.astimezone(UTC), end_date.astimezone(UTC)]
+        return ArrowJob(lambda: _run(query, parameters) if files else _empty(config, data_source, columns, times))
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        **options: Any,
+    ) -> RetrievalJob:
+        """Feast's own point-in-time join, over files that are found wherever the process runs."""
+        return get_historical_features_ibis(
+            config=config,
+            feature_views=feature_views,
+            feature_refs=feature_refs,
+            entity_df=entity_df,
+            registry=registry,
+            project=project,
+            full_feature_names=full_feature_names,
+            data_source_reader=lambda source, _: _read_source(config, source),
+            data_source_writer=stock._write_data_source,
+            **options,
+        )
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
+    ) -> None:
+        """Feast's append; see write_rows."""
+        source = feature_view.batch_source
+        if not is_parquet(source) or urlparse(source.path).netloc:
+            stock.DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
+            return
+        FileOfflineStore.write_rows(config, source, table)
+        if progress:
+            progress(table.num_rows)
+
+    @staticmethod
+    def write_rows(config: RepoConfig, source: FileSource, table: pa.Table, part: str | None = None) -> None:
+        """Append rows, durably: on disk when this returns.
+
+        A folder gets one more part file, or the part called `part` is replaced (so that a repeated computation leaves
+        one copy). A single file is rewritten under a lock, which costs what the file is large.
+        """
+        path = Path(FileSource.get_uri_for_file_path(config.repo_path, source.path))
+        if path.suffix == ".parquet":
+            _append_to_file(path, table)
+            return
+        unique = f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
+        write_part(path, f"{part or unique}.parquet", table)
+
+
+def is_parquet(source: DataSource | None) -> bool:
+    """Whether our code reads the source: a FileSource in Parquet, which is also Feast's default format."""
+    return isinstance(source, FileSource) and isinstance(source.file_format, ParquetFormat | None)
+
+
+def parquet_files(config: RepoConfig, source: FileSource) -> list[str | Path]:
+    """The files of a source: itself, those of a folder or glob in name order; none where nothing was ever written."""
+    if urlparse(source.path).netloc:
+        return [source.path]
+    path = Path(FileSource.get_uri_for_file_path(config.repo_path, source.path))
+    if path.is_dir():
+        return sorted(path.rglob("*.parquet"))
+    if any(character in path.name for character in "*?["):
+        return sorted(path.parent.glob(path.name))
+    return [path] if path.exists() else []
+
+
+def write_part(folder: Path, name: str, table: pa.Table) -> None:
+    """Write one part file of a folder source: complete and on disk when it appears, replacing one of that name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # A hidden name without the suffix is no part file to any reader, whatever happens before the rename.
+    temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / name)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _append_to_file(path: Path, table: pa.Table) -> None:
+    with _locked(path):
+        if path.exists():
+            stored = pq.read_table(path)
+            table = pa.concat_tables([stored, table.select(stored.column_names).cast(stored.schema)])
+        write_part(path.parent, path.name, table)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _latest_query(columns: Sequence[str], keys: Sequence[str], features: Sequence[str], times: Sequence[str]) -> str:
+    # Casting to microseconds here makes pandas' nanosecond files comparable with the bounds.
+    shown = ", ".join(
+        f"CAST({_quoted(name)} AS TIMESTAMPTZ) AS {_quoted(name)}" if name in times else _quoted(name)
+        for name in columns
+    )
+    # Among equal times the order of the values decides, so that every engine and every run picks the same row.
+    order = ", ".join(f"{_quoted(name)} DESC NULLS LAST" for name in [*times, *features])
+    return (
+        f"SELECT {', '.join(map(_quoted, columns))} FROM (SELECT {shown} FROM read_parquet($1, union_by_name = true)) "  # noqa: S608
+        f"WHERE {_quoted(times[0])} >= $2 AND {_quoted(times[0])} <= $3 "
+        f"QUALIFY row_number() OVER (PARTITION BY {', '.join(map(_quoted, keys)) or '1'} ORDER BY {order}) = 1"
+    )
+
+
+def _run(query: str, parameters: list[Any]) -> pa.Table:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.sql(query, params=parameters).to_arrow_table()
+
+
+def _empty(config: RepoConfig, source: DataSource, columns: Sequence[str], times: Sequence[str]) -> pa.Table:
+    stamp = pa.timestamp("us", tz="UTC")
+    return pa.table({name: pa.array([], stamp if name in times else pa.string()) for name in columns})
+
+
+def _read_source(config: RepoConfig, source: DataSource) -> Table:
+    if not is_parquet(source):
+        return stock._read_data_source(source, str(config.repo_path))
+    return ibis.read_parquet([str(file) for file in parquet_files(config, source)], union_by_name=True)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,146 @@
+"""Feast's PostgreSQL offline store with what it lacks: appends, times in UTC, and the newest row by rule 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import psycopg
+import pyarrow as pa
+from feast import FeatureView, RepoConfig
+from feast.data_source import DataSource
+from feast.infra.offline_stores.contrib.postgres_offline_store import postgres as stock
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.infra.offline_stores.offline_store import RetrievalJob
+from feast.infra.utils.postgres.connection_utils import _get_conn
+from feast.type_map import arrow_to_pg_type, pg_type_code_to_arrow
+from psycopg import sql
+
+from app.errors import ConfigurationError, StoreUnavailableError
+from app.stores.arrow_job import ArrowJob
+
+
+class PostgreSQLOfflineStoreConfig(stock.PostgreSQLOfflineStoreConfig):
+    """Feast's options, under the name of our class."""
+
+    type: Literal["app.stores.offline_postgres.PostgreSQLOfflineStore"] = (
+        "app.stores.offline_postgres.PostgreSQLOfflineStore"
+    )
+
+
+class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
+    """A Feast offline store that any Feast code path may use."""
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> RetrievalJob:
+        """The newest row per entity with start <= event timestamp <= end; no rows where the table does not exist.
+
+        Feast's own query sorts a null created timestamp above every other and follows the session's time zone.
+        """
+        times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        columns = list(dict.fromkeys([*join_key_columns, *feature_name_columns, *times]))
+        order = [
+            *(sql.SQL("{} DESC NULLS LAST").format(sql.Identifier(name)) for name in times),
+            # Among equal times the order of the values decides; text has one for every type.
+            *(sql.SQL("{}::text DESC NULLS LAST").format(sql.Identifier(name)) for name in feature_name_columns),
+        ]
+        query = sql.SQL(
+            "SELECT {columns} FROM (SELECT {columns}, row_number() OVER ({partition} ORDER BY {order}) AS _position"
+            " FROM {source} AS _source WHERE {timestamp} >= %s AND {timestamp} <= %s) AS _ranked WHERE _position = 1"
+        ).format(
+            columns=_list(columns),
+            partition=sql.SQL("PARTITION BY {}").format(_list(join_key_columns)) if join_key_columns else sql.SQL(""),
+            order=sql.SQL(", ").join(order),
+            source=sql.SQL(data_source.get_table_query_string()),
+            timestamp=sql.Identifier(timestamp_field),
+        )
+        bounds = (start_date.astimezone(UTC), end_date.astimezone(UTC))
+        return ArrowJob(lambda: _fetch(config, query, bounds, columns))
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
+    ) -> None:
+        """Feast's append, which its own PostgreSQL store does not have; see write_rows."""
+        PostgreSQLOfflineStore.write_rows(config, feature_view.batch_source, table)
+        if progress:
+            progress(table.num_rows)
+
+    @staticmethod
+    def write_rows(
+        config: RepoConfig, source: PostgreSQLSource, table: pa.Table, replacing: dict[str, datetime] | None = None
+    ) -> None:
+        """Append rows by COPY, committed when this returns; the table is made on the first write.
+
+        With `replacing` (column -> value), the rows that have those values are deleted in the same transaction.
+        """
+        name = source._postgres_options._table
+        if not name:
+            raise ConfigurationError(f"Source {source.name} is a query; rows can only be written to a table")
+        target = sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
+        with _connect(config) as connection, connection.cursor() as cursor:
+            cursor.execute(_create_statement(target, table.schema))
+            if replacing:
+                conditions = [sql.SQL("{} = %s").format(sql.Identifier(column)) for column in replacing]
+                where = sql.SQL(" AND ").join(conditions)
+                cursor.execute(sql.SQL("DELETE FROM {} WHERE {}").format(target, where), list(replacing.values()))
+            statement = sql.SQL("COPY {} ({}) FROM STDIN").format(target, _list(table.column_names))
+            with cursor.copy(statement) as copy:
+                for batch in table.to_batches(max_chunksize=10_000):
+                    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        copy.write_row(row)
+
+
+def _connect(config: RepoConfig) -> psycopg.Connection[Any]:
+    """A connection in UTC; leaving its context commits, or rolls back on an error, and closes it."""
+    try:
+        connection: psycopg.Connection[Any] = _get_conn(config.offline_store)
+    except psycopg.OperationalError as error:
+        raise StoreUnavailableError("PostgreSQL (offline store) does not accept connections") from error
+    connection.execute("SET TIME ZONE 'UTC'")
+    return connection
+
+
+def _list(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _create_statement(target: sql.Composed, schema: pa.Schema) -> sql.Composed:
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_column_type(field.type))) for field in schema
+    ]
+    return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(target, sql.SQL(", ").join(columns))
+
+
+def _column_type(dtype: pa.DataType) -> str:
+    if pa.types.is_timestamp(dtype):
+        return "timestamptz"
+    return str(arrow_to_pg_type(str(dtype)))
+
+
+def _fetch(config: RepoConfig, query: sql.Composed, bounds: tuple[datetime, datetime], columns: list[str]) -> pa.Table:
+    with _connect(config) as connection:
+        try:
+            cursor = connection.execute(query, bounds)
+        except psycopg.errors.UndefinedTable:
+            connection.rollback()
+            return pa.table({name: pa.array([], pa.null()) for name in columns})
+        types = [(column.name, pg_type_code_to_arrow(column.type_code)) for column in cursor.description or ()]
+        rows = cursor.fetchall()
+    values = zip(*rows, strict=True) if rows else ([] for _ in types)
+    # Feast's map calls every timestamp naive; taking the type from the values keeps the zone.
+    arrays = [
+        pa.array(column, None if pa.types.is_timestamp(dtype) else dtype)
+        for column, (_, dtype) in zip(map(list, values), types, strict=True)
+    ]
+    return pa.table(arrays, names=columns)

@@ -1,0 +1,89 @@
+"""The online store behind the serving and pushing ports, whichever Feast online store it is.
+
+Stores of ours (Redis, SQLite) compare and set inside the store. Any other is guarded here by reading before writing,
+under a lock of this process: as good as Feast's interface allows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from feast import FeatureView
+
+from app.domain import EntityKey, OnlineRow, PushOutcome, ViewSpec, WriteRow
+from app.errors import NotFoundError
+from app.stores.compare import Stored, judge
+from app.stores.protos import FeastRow, decode_row, encode_key, encode_rows
+from app.stores.repo import FeastRepo
+
+
+class FeastOnlineStore:
+    """Implements app.serving.reader.OnlineReader and app.pushing.ports.OnlineWriter."""
+
+    def __init__(self, repo: FeastRepo) -> None:
+        self._config = repo.store.config
+        self._store: Any = repo.store.provider.online_store
+        self._views: Mapping[str, FeatureView] = {}
+        self._lock = threading.Lock()
+
+    def use(self, views: Mapping[str, FeatureView]) -> None:
+        """Take over Feast's view objects of a new catalog; called before the catalog itself is published."""
+        self._views = views
+
+    def read(self, view: ViewSpec, keys: Sequence[EntityKey], features: Sequence[str]) -> list[OnlineRow | None]:
+        """The rows of `keys`, in their order, None where there is none. Raises StoreUnavailableError."""
+        protos = [encode_key(key, [field.dtype for field in view.join_keys]) for key in keys]
+        rows = self._store.online_read(self._config, self._feast_view(view), protos, list(features))
+        return [decode_row(timestamp, values) for timestamp, values in rows]
+
+    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+        """Write rows newest-wins; one outcome per row, in order. Raises StoreUnavailableError."""
+        dtypes = {field.name: field.dtype for field in view.features}
+        data = encode_rows(rows, [field.dtype for field in view.join_keys], dtypes)
+        return self.write_encoded(view, data)
+
+    def write_encoded(self, view: ViewSpec, data: Sequence[FeastRow]) -> list[PushOutcome]:
+        """The same for rows that are Feast messages already."""
+        table = self._feast_view(view)
+        if hasattr(self._store, "write_rows"):
+            outcomes: list[PushOutcome] = self._store.write_rows(self._config, table, data)
+            return outcomes
+        with self._lock:
+            return self._guarded_write(table, data)
+
+    def _guarded_write(self, table: FeatureView, data: Sequence[FeastRow]) -> list[PushOutcome]:
+        names = [feature.name for feature in table.features]
+        found = self._store.online_read(self._config, table, [row[0] for row in data], names)
+        stored: dict[bytes, Stored] = {}
+        for (key, *_), (timestamp, values) in zip(data, found, strict=True):
+            if decode_row(timestamp, values) is not None:
+                serialized = {name: value.SerializeToString() for name, value in values.items()}
+                stored[key.SerializeToString(deterministic=True)] = Stored(timestamp, None, serialized)
+        outcomes, winners = [], {}
+        for row in data:
+            key = row[0].SerializeToString(deterministic=True)
+            candidate = Stored(row[2], None, {name: value.SerializeToString() for name, value in row[1].items()})
+            outcomes.append(judge(stored.get(key), candidate))
+            if outcomes[-1] is PushOutcome.APPLIED:
+                stored[key], winners[key] = candidate, row
+        if winners:
+            self._store.online_write_batch(self._config, table, list(winners.values()), None)
+        return outcomes
+
+    def ping(self) -> None:
+        """Raise StoreUnavailableError unless the store answers; a store that is not ours is taken at its word."""
+        if hasattr(self._store, "ping"):
+            self._store.ping(self._config)
+
+    def close(self) -> None:
+        """Close the store's connections where it knows how."""
+        if hasattr(self._store, "close"):
+            self._store.close()
+
+    def _feast_view(self, view: ViewSpec) -> FeatureView:
+        table = self._views.get(view.name if view.version is None else f"{view.name}@v{view.version}")
+        if table is None:
+            raise NotFoundError(f"The registry has no feature view {view.name}")
+        return table

@@ -1,0 +1,155 @@
+"""Feast's Redis online store with the rules kept: a compare-and-set write inside Redis, and reads that cannot hang.
+
+The layout is Feast's: one hash per entity, fields mmh3(view:feature) and `_ts:<view>`, so stock Feast reads what this
+writes. The created timestamp lies beside it in `_fc:<view>` (see compare.lua).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import redis
+from feast import FeatureView, RepoConfig
+from feast.infra.online_stores import redis as stock
+from feast.infra.online_stores.helpers import _mmh3, _redis_key, compute_versioned_name
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
+from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.domain import PushOutcome, utc
+from app.errors import StoreUnavailableError
+from app.stores.protos import FeastRow, Progress, decode_timestamp, encode_timestamp
+
+_SCRIPT = (Path(__file__).parent / "compare.lua").read_text(encoding="utf-8")
+_OUTCOMES = {1: PushOutcome.APPLIED, 0: PushOutcome.LATE, 2: PushOutcome.DUPLICATE}
+# Long scripts hold up every other client; a hundred rows take Redis well under a millisecond.
+_ROWS_PER_SCRIPT = 100
+
+
+class RedisOnlineStoreConfig(stock.RedisOnlineStoreConfig):
+    """Feast's options, and the two deadlines, which come from FRESHET_ONLINE_TIMEOUT and ..._WRITE_TIMEOUT."""
+
+    type: Literal["app.stores.online_redis.RedisOnlineStore"] = "app.stores.online_redis.RedisOnlineStore"
+    read_timeout: float = 0.1
+    write_timeout: float = 5.0
+
+
+class RedisOnlineStore(stock.RedisOnlineStore):
+    """A Feast online store that any Feast code path may use; `write_rows` also tells what became of every row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clients: dict[float, Any] = {}
+
+    def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
+        return self._client_within(online_store_config, online_store_config.read_timeout)
+
+    def _client_within(self, config: RedisOnlineStoreConfig, timeout: float) -> Any:
+        """A redis-py client whose every wait ends after `timeout` seconds.
+
+        Feast's own sets no timeout and leaves redis-py's retries on: with Redis stopped a read then blocks for more
+        than twelve seconds. Options given in the connection string win.
+        """
+        if timeout not in self._clients:
+            nodes, given = self._parse_connection_string(config.connection_string)
+            options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **given}
+            if config.redis_type == stock.RedisType.redis_cluster:
+                startup = [redis.cluster.ClusterNode(**node) for node in nodes]
+                self._clients[timeout] = redis.cluster.RedisCluster(startup_nodes=startup, **options)
+            elif config.redis_type == stock.RedisType.redis_sentinel:
+                hosts = [(node["host"], int(node["port"])) for node in nodes]
+                sentinel = redis.sentinel.Sentinel(hosts, **options)
+                self._clients[timeout] = sentinel.master_for(config.sentinel_master)
+            else:
+                retry = Retry(NoBackoff(), 0)
+                self._clients[timeout] = redis.Redis(
+                    host=nodes[0]["host"], port=int(nodes[0].get("port", 6379)), retry=retry, **options
+                )
+        return self._clients[timeout]
+
+    def online_write_batch(
+        self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None
+    ) -> None:
+        """Feast's write: older rows are left out, silently, as this interface knows no outcomes."""
+        self.write_rows(config, table, data)
+        if progress:
+            progress(len(data))
+
+    async def online_write_batch_async(
+        self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None
+    ) -> None:
+        """The same write for Feast's async push; it blocks the loop for the length of one batch."""
+        self.online_write_batch(config, table, data, progress)
+
+    def write_rows(self, config: RepoConfig, table: FeatureView, data: Sequence[FeastRow]) -> list[PushOutcome]:
+        """Compare-and-set of every row; each is atomic in Redis, against every other writer that uses this script."""
+        store = config.online_store
+        view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+        # A Cluster wants all keys of one script in one slot; there it is a script per row.
+        step = 1 if store.redis_type == stock.RedisType.redis_cluster else _ROWS_PER_SCRIPT
+        outcomes: list[PushOutcome] = []
+        with _errors():
+            script = self._client_within(store, store.write_timeout).register_script(_SCRIPT)
+            for start in range(0, len(data), step):
+                chunk = data[start : start + step]
+                keys = [_redis_key(config.project, row[0], config.entity_key_serialization_version) for row in chunk]
+                replies = script(keys=keys, args=_arguments(view, store.key_ttl_seconds or 0, chunk))
+                outcomes += [_OUTCOMES[reply] for reply in replies]
+        return outcomes
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKeyProto],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
+        """Rows in the order of the keys, (None, None) where there is none; timestamps are aware, in UTC."""
+        view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+        names = requested_features or [feature.name for feature in table.features]
+        fields = [f"_ts:{view}", *(_mmh3(f"{view}:{name}") for name in names)]
+        keys = self._generate_redis_keys_for_entities(config, entity_keys)
+        with _errors():
+            replies = self._read_hash_fields(config, [(key, fields) for key in keys])
+        return [_row(names, cast("Sequence[bytes | None]", reply)) for reply in replies]
+
+    def ping(self, config: RepoConfig) -> None:
+        """Raise StoreUnavailableError unless Redis answers within the read timeout."""
+        with _errors():
+            self._get_client(config.online_store).ping()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+
+def _arguments(view: str, expiry: int, rows: Sequence[FeastRow]) -> list[bytes | str | int]:
+    arguments: list[bytes | str | int] = [expiry, f"_ts:{view}", f"_fc:{view}"]
+    for _, values, event, created in rows:
+        arguments += [len(values), encode_timestamp(utc(event)), encode_timestamp(utc(created)) if created else b""]
+        for name, value in values.items():
+            arguments += [_mmh3(f"{view}:{name}"), value.SerializeToString()]
+    return arguments
+
+
+def _row(names: Sequence[str], reply: Sequence[bytes | None]) -> tuple[datetime | None, dict[str, ValueProto] | None]:
+    if reply[0] is None:
+        return None, None
+    values = {name: ValueProto.FromString(data or b"") for name, data in zip(names, reply[1:], strict=True)}
+    return decode_timestamp(reply[0]), values
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        # redis-py's message may hold the address; it goes to the log as the cause, not to the caller.
+        raise StoreUnavailableError(f"Redis does not answer ({type(error).__name__})") from error

@@ -1,0 +1,214 @@
+"""Feast's SQLite online store with the rules kept: a compare-and-set write, and timestamps to the microsecond.
+
+Stock Feast keeps whole seconds in `event_ts` and upserts late rows over newer ones. This class writes the same tables,
+which stock Feast reads, and adds one more "feature" per entity, `_fc`, that holds the exact event and created
+timestamps. It counts only while its event part agrees with the `event_ts` beside it: stock writers do not update it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from feast import FeatureView, RepoConfig
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores import sqlite as stock
+from feast.infra.online_stores.helpers import compute_table_id, extract_text_and_num
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
+from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+from feast.utils import to_naive_utc
+
+from app.domain import PushOutcome, utc
+from app.errors import StoreUnavailableError
+from app.stores.compare import Stored, judge
+from app.stores.protos import FeastRow, Progress
+
+_CLOCK = "_fc"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# SQLite's default limit of bound parameters is 32,766; three per row leave room.
+_KEYS_PER_QUERY = 5_000
+
+
+class SqliteOnlineStoreConfig(stock.SqliteOnlineStoreConfig):
+    """Feast's options, under the name of our class."""
+
+    type: Literal["app.stores.online_sqlite.SqliteOnlineStore"] = "app.stores.online_sqlite.SqliteOnlineStore"
+
+
+class SqliteOnlineStore(stock.SqliteOnlineStore):
+    """A Feast online store that any Feast code path may use; `write_rows` also tells what became of every row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._local = threading.local()
+
+    def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
+        """One connection a thread: sqlite3 connections do not serve two at once."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self._get_db_path(config), timeout=5.0, check_same_thread=False)
+            # Readers then never wait for the writer, nor it for them.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            self._local.connection = connection
+        return connection
+
+    def online_write_batch(
+        self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None
+    ) -> None:
+        """Feast's write: older rows are left out, silently, as this interface knows no outcomes."""
+        self.write_rows(config, table, data)
+        if progress:
+            progress(len(data))
+
+    def write_rows(self, config: RepoConfig, table: FeatureView, data: Sequence[FeastRow]) -> list[PushOutcome]:
+        """Compare-and-set of every row, in one transaction that no other writer can interleave with."""
+        name = _table_name(config, table)
+        keys = [_key(config, row[0]) for row in data]
+        outcomes: list[PushOutcome] = []
+        with _errors(), self._get_conn(config) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            stored = self._stored(connection, name, keys)
+            for key, (_, values, event, created) in zip(keys, data, strict=True):
+                row = Stored(
+                    utc(event), utc(created) if created else None, {n: v.SerializeToString() for n, v in values.items()}
+                )
+                outcome = judge(stored.get(key), row)
+                outcomes.append(outcome)
+                if outcome is PushOutcome.APPLIED:
+                    self._upsert(connection, name, key, values, row)
+                    previous = stored.get(key)
+                    stored[key] = Stored(
+                        row.event, row.created, {**(previous.values if previous else {}), **row.values}
+                    )
+        return outcomes
+
+    @staticmethod
+    def _upsert(
+        connection: sqlite3.Connection, name: str, key: bytes, values: dict[str, ValueProto], row: Stored
+    ) -> None:
+        clock = ValueProto()
+        clock.int64_list_val.val.append(_micros(row.event))
+        if row.created is not None:
+            clock.int64_list_val.val.append(_micros(row.created))
+        connection.executemany(
+            f"INSERT INTO {_quoted(name)} (entity_key, feature_name, value, value_text, event_ts, created_ts) "  # noqa: S608
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, "
+            "value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = excluded.created_ts",
+            [
+                (
+                    key,
+                    feature,
+                    value.SerializeToString(),
+                    extract_text_and_num(value, False)[0],
+                    _stock_seconds(row.event),
+                    None if row.created is None else _stock_seconds(row.created),
+                )
+                for feature, value in {**values, _CLOCK: clock}.items()
+            ],
+        )
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKeyProto],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
+        """Rows in the order of the keys, (None, None) where there is none; timestamps are aware, in UTC."""
+        keys = [_key(config, key) for key in entity_keys]
+        with _errors():
+            stored = self._stored(self._get_conn(config), _table_name(config, table), keys)
+        wanted = requested_features or [feature.name for feature in table.features]
+        return [
+            (None, None)
+            if (row := stored.get(key)) is None
+            else (row.event, {name: ValueProto.FromString(row.values.get(name, b"")) for name in wanted})
+            for key in keys
+        ]
+
+    @staticmethod
+    def _stored(connection: sqlite3.Connection, name: str, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+        cells: dict[bytes, dict[str, tuple[bytes, Any, Any]]] = defaultdict(dict)
+        unique = list(dict.fromkeys(keys))
+        for start in range(0, len(unique), _KEYS_PER_QUERY):
+            chunk = unique[start : start + _KEYS_PER_QUERY]
+            rows = connection.execute(
+                f"SELECT entity_key, feature_name, value, event_ts, created_ts FROM {_quoted(name)} "  # noqa: S608
+                f"WHERE entity_key IN ({','.join('?' * len(chunk))})",
+                chunk,
+            )
+            for key, feature, value, event, created in rows:
+                cells[key][feature] = (value, event, created)
+        return {key: _row(features) for key, features in cells.items()}
+
+    def ping(self, config: RepoConfig) -> None:
+        """Raise StoreUnavailableError unless the file can be read."""
+        with _errors():
+            self._get_conn(config).execute("SELECT 1 FROM sqlite_master LIMIT 1")
+
+    def teardown(self, config: RepoConfig, tables: Any, entities: Any) -> None:
+        """Feast's teardown, after this thread's connection is closed."""
+        self.close()
+        super().teardown(config, tables, entities)
+
+    def close(self) -> None:
+        """Close the connection of this thread."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            del self._local.connection
+
+
+def _row(features: dict[str, tuple[bytes, Any, Any]]) -> Stored:
+    clock = features.pop(_CLOCK, None)
+    seconds = max((int(cell[1]) for cell in features.values()), default=None)
+    created = max((int(cell[2]) for cell in features.values() if cell[2] is not None), default=None)
+    values = {name: cell[0] for name, cell in features.items()}
+    if clock is not None:
+        micros = list(ValueProto.FromString(clock[0]).int64_list_val.val)
+        exact = _EPOCH + timedelta(microseconds=micros[0])
+        if seconds is None or _stock_seconds(exact) == seconds:
+            return Stored(exact, _EPOCH + timedelta(microseconds=micros[1]) if len(micros) > 1 else None, values)
+    return Stored(_from_stock(seconds or 0), None if created is None else _from_stock(created), values)
+
+
+def _stock_seconds(moment: datetime) -> int:
+    # Feast's adapter calls timestamp() on the naive UTC time, which Python takes for local time. Whoever shares the
+    # file with stock Feast must shift by the same zone.
+    return int(to_naive_utc(moment).timestamp())
+
+
+def _from_stock(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds).replace(tzinfo=UTC)  # noqa: DTZ006 - the inverse of _stock_seconds
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _key(config: RepoConfig, key: EntityKeyProto) -> bytes:
+    return serialize_entity_key(key, entity_key_serialization_version=config.entity_key_serialization_version)
+
+
+def _table_name(config: RepoConfig, table: FeatureView) -> str:
+    return compute_table_id(config.project, table, config.registry.enable_online_feature_view_versioning)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise StoreUnavailableError("The online store has no table for this view; run `freshet apply`") from error
+        raise StoreUnavailableError(f"The SQLite online store cannot be used: {error}") from error

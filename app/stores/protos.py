@@ -1,0 +1,136 @@
+"""Feast's value and key messages, from and to native Python values (app.values says which type is which)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
+from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
+from feast.value_type import ValueType
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from app.domain import EntityKey, OnlineRow, WriteRow
+
+_SCALAR_FIELDS = {
+    "INT32": "int32_val",
+    "INT64": "int64_val",
+    "FLOAT": "float_val",
+    "DOUBLE": "double_val",
+    "BOOL": "bool_val",
+    "STRING": "string_val",
+    "BYTES": "bytes_val",
+    "PDF_BYTES": "bytes_val",
+    "IMAGE_BYTES": "bytes_val",
+    "UUID": "uuid_val",
+    "TIME_UUID": "time_uuid_val",
+    "DECIMAL": "decimal_val",
+}
+
+
+def encode(value: Any, dtype: str) -> ValueProto:
+    """The message for a native value of type `dtype`; an empty one for null, as Feast writes it."""
+    if value is None:
+        return ValueProto()
+    field = _SCALAR_FIELDS.get(dtype)
+    if field is not None:
+        return ValueProto(**{field: value})
+    if dtype == "UNIX_TIMESTAMP":
+        return ValueProto(unix_timestamp_val=int(value.timestamp()))
+    if dtype == "JSON":
+        return ValueProto(json_val=_compact_json(value))
+    if dtype == "JSON_LIST":
+        return python_values_to_proto_values([[_compact_json(entry) for entry in value]], ValueType.JSON_LIST)[0]
+    if dtype.endswith("_SET"):
+        value = set(value)
+    return python_values_to_proto_values([value], ValueType[dtype])[0]
+
+
+def _compact_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(message: ValueProto) -> Any:
+    """The native value of a message; None for an empty one and for Feast's explicit null."""
+    which = message.WhichOneof("val")
+    if which is None or which == "null_val":
+        return None
+    if which in _DIRECT:
+        return getattr(message, which)
+    value = feast_value_type_to_python_type(message)
+    if which == "unix_timestamp_val" and isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return _plain(value)
+
+
+_DIRECT = frozenset({*_SCALAR_FIELDS.values()} - {"uuid_val", "time_uuid_val", "decimal_val"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(entry) for entry in value), key=lambda entry: (str(type(entry)), str(entry)))
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return str(value) if isinstance(value, Decimal | UUID) else value
+
+
+def encode_key(key: EntityKey, dtypes: Sequence[str]) -> EntityKeyProto:
+    """The message of an entity key; `dtypes` are the types of its join keys, in its order."""
+    return EntityKeyProto(
+        join_keys=list(key.join_keys),
+        entity_values=[encode(value, dtype) for value, dtype in zip(key.values, dtypes, strict=True)],
+    )
+
+
+FeastRow = tuple[EntityKeyProto, dict[str, ValueProto], datetime, datetime | None]
+"""A row as Feast's online stores take it: key, values, event timestamp, created timestamp."""
+
+
+def encode_rows(rows: Sequence[WriteRow], key_dtypes: Sequence[str], dtypes: Mapping[str, str]) -> list[FeastRow]:
+    """Rows as Feast's online stores take them; `dtypes` are the types of the view's features by name."""
+    return [
+        (
+            encode_key(row.key, key_dtypes),
+            {name: encode(value, dtypes[name]) for name, value in row.values.items()},
+            row.event_timestamp,
+            row.created_timestamp,
+        )
+        for row in rows
+    ]
+
+
+def decode_row(timestamp: datetime | None, values: Mapping[str, ValueProto] | None) -> OnlineRow | None:
+    """What a Feast online store returned for one entity, or None where it had no row.
+
+    Stores that cannot tell a missing row return epoch 0 without a value; that means no row as well.
+    """
+    if timestamp is None or values is None:
+        return None
+    native = {name: decode(value) for name, value in values.items()}
+    if timestamp.timestamp() == 0 and all(value is None for value in native.values()):
+        return None
+    return OnlineRow(timestamp, native)
+
+
+def encode_timestamp(moment: datetime) -> bytes:
+    """protobuf's Timestamp of an aware moment, serialized."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return bytes(message.SerializeToString())
+
+
+def decode_timestamp(data: bytes) -> datetime:
+    """The moment, in UTC and truncated to microseconds (rule 1), of a serialized Timestamp."""
+    message = Timestamp.FromString(data)
+    return datetime.fromtimestamp(message.seconds, tz=UTC).replace(microsecond=message.nanos // 1000)
+
+
+Progress = Callable[[int], Any]
+"""Called with a number of rows that were just written."""

@@ -1,0 +1,171 @@
+"""The Feast repo: its feature_store.yaml loaded, with Freshet's own store classes put in for the types that they know.
+
+The substitution happens in memory only: the file on disk stays a stock one, and stock Feast keeps working beside us.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from feast import FeatureStore
+from feast.errors import FeastError
+from feast.repo_config import RepoConfig
+from pydantic import ValidationError
+
+from app.errors import ConfigurationError
+from app.settings import Settings
+
+_ONLINE = {
+    "sqlite": "app.stores.online_sqlite.SqliteOnlineStore",
+    "feast.infra.online_stores.sqlite.SqliteOnlineStore": "app.stores.online_sqlite.SqliteOnlineStore",
+    "redis": "app.stores.online_redis.RedisOnlineStore",
+    "feast.infra.online_stores.redis.RedisOnlineStore": "app.stores.online_redis.RedisOnlineStore",
+}
+_OFFLINE = {
+    "dask": "app.stores.offline_files.FileOfflineStore",
+    "file": "app.stores.offline_files.FileOfflineStore",
+    "duckdb": "app.stores.offline_files.FileOfflineStore",
+    "feast.infra.offline_stores.dask.DaskOfflineStore": "app.stores.offline_files.FileOfflineStore",
+    "feast.infra.offline_stores.duckdb.DuckDBOfflineStore": "app.stores.offline_files.FileOfflineStore",
+    "postgres": "app.stores.offline_postgres.PostgreSQLOfflineStore",
+    "feast.infra.offline_stores.contrib.postgres_offline_store.postgres.PostgreSQLOfflineStore": (
+        "app.stores.offline_postgres.PostgreSQLOfflineStore"
+    ),
+}
+# dask's own options have no meaning for the class that replaces it.
+_FILE_STORE_OPTIONS = {"type", "staging_location", "staging_location_endpoint_override"}
+
+
+@dataclass(frozen=True)
+class FeastRepo:
+    """A Feast repo that is ready to use: `store` is Feast's own FeatureStore over our store classes."""
+
+    path: Path
+    yaml_path: Path
+    store: FeatureStore
+
+    @property
+    def project(self) -> str:
+        """Feast's project name."""
+        return str(self.store.project)
+
+
+def open_repo(settings: Settings) -> FeastRepo:
+    """Load the repo that the settings name.
+
+    Raises ConfigurationError, with one line that says what to change, when the folder, the file, its YAML, an
+    environment variable that it uses, or a value in it is missing or wrong.
+    """
+    yaml_path = settings.repo_path / settings.feature_store_yaml
+    raw = _read_yaml(yaml_path)
+    _substitute(raw, settings)
+    _resolve_paths(raw, settings)
+    try:
+        config = RepoConfig(**raw)
+        config.repo_path = settings.repo_path
+        # Feast builds these lazily; a fault in them should show now and with the file's name.
+        _ = config.registry, config.online_store, config.offline_store, config.batch_engine
+        store = FeatureStore(config=config)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigurationError(f"{yaml_path}: {where}: {first['msg']}") from None
+    except (FeastError, ImportError, AssertionError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{yaml_path}: {error}") from error
+    return FeastRepo(settings.repo_path, yaml_path, store)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"There is no folder {path.parent}; set FRESHET_FEATURE_REPO to a Feast repo")
+    try:
+        # Feast expands variables in the text before it parses, so this does, too.
+        text = os.path.expandvars(path.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"There is no {path.name} in {path.parent}; FRESHET_FEATURE_REPO must be a folder with a Feast "
+            "feature_store.yaml (FRESHET_FEATURE_STORE_YAML names another file in it)"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        place = f", line {where.line + 1}" if where else ""
+        raise ConfigurationError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{path} is not a mapping of settings; see Feast's feature_store.yaml reference")
+    unset = sorted(set(re.findall(r"\$\{(\w+)\}", "\n".join(_strings(raw)))))
+    if unset:
+        raise ConfigurationError(f"{path} uses environment variables that are not set: {', '.join(unset)}")
+    for required in ("project", "registry"):
+        if required not in raw:
+            raise ConfigurationError(f"{path}: `{required}` is missing")
+    return raw
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for entry in value.values() for text in _strings(entry)]
+    if isinstance(value, list):
+        return [text for entry in value for text in _strings(entry)]
+    return [value] if isinstance(value, str) else []
+
+
+def _section(raw: dict[str, Any], name: str, default: str) -> dict[str, Any] | None:
+    """The mapping under `name`, whichever of Feast's spellings the file uses; None where the store is switched off."""
+    value = raw.get(name, default)
+    if isinstance(value, str):
+        value = {"type": value}
+    if isinstance(value, dict):
+        raw[name] = value
+        return value
+    return None
+
+
+def _substitute(raw: dict[str, Any], settings: Settings) -> None:
+    online = _section(raw, "online_store", "sqlite")
+    if online is not None:
+        online["type"] = _ONLINE.get(online.get("type", "sqlite"), online.get("type", "sqlite"))
+        if online["type"] == _ONLINE["redis"]:
+            online["read_timeout"] = settings.online_timeout
+            online["write_timeout"] = settings.online_write_timeout
+    offline = _section(raw, "offline_store", "dask")
+    if offline is not None:
+        offline["type"] = _OFFLINE.get(offline.get("type", "dask"), offline.get("type", "dask"))
+        if offline["type"] == _OFFLINE["duckdb"]:
+            for option in set(offline) - _FILE_STORE_OPTIONS:
+                del offline[option]
+
+
+def _resolve_paths(raw: dict[str, Any], settings: Settings) -> None:
+    """Make SQLite paths absolute: relative ones start at the repo, as they do for `feast apply` run in it."""
+    online = raw.get("online_store")
+    if isinstance(online, dict) and online["type"] == _ONLINE["sqlite"]:
+        online["path"] = str(_embedded(online.get("path", "data/online.db"), settings))
+    registry = raw["registry"]
+    if isinstance(registry, dict) and registry.get("registry_type") == "sql":
+        prefix = "sqlite:///"
+        if str(registry.get("path", "")).startswith(prefix):
+            registry["path"] = prefix + str(_embedded(registry["path"].removeprefix(prefix), settings))
+
+
+def _embedded(path: str, settings: Settings) -> Path:
+    """Where an embedded file is. Only the bundled repo's follow FRESHET_DATA_DIR; a repo of yours says where its are,
+    and stock Feast must find them in the same place."""
+    if Path(path).is_absolute():
+        resolved = Path(path)
+    elif settings.is_bundled_repo and Path(path).parts[0] == "data":
+        resolved = settings.data_path.joinpath(*Path(path).parts[1:])
+    else:
+        resolved = settings.repo_path / path
+    try:
+        resolved.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{resolved.parent} cannot be created: {error.strerror}") from error
+    return resolved
