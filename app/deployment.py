@@ -84,3 +84,4 @@ def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[De
     finally:
         online.close()
         metadata.close()
+        repo.close()

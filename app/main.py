@@ -95,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             online_store.close()
             metadata.close()
+            repo.close()
 
     app = FastAPI(
         title="Freshet",

@@ -15,7 +15,7 @@ from app.errors import FreshetError
 from app.jobs.pipelines import Pipeline, load_pipelines
 from app.serving.plan import ServingPlan, compile_service
 from app.settings import Settings
-from app.stores.repo import open_repo
+from app.stores.repo import FeastRepo, open_repo
 
 _HISTORY_DAYS = 7
 
@@ -36,6 +36,13 @@ def up(host: str, port: int, workers: int) -> None:
 def prepare(settings: Settings, listener: socket.socket) -> None:
     """Everything before serving, and the banner that tells how to use it."""
     repo = open_repo(settings)
+    set_up(settings, repo)
+    with deployment(settings, repo) as parts:
+        _banner(parts, listener)
+
+
+def set_up(settings: Settings, repo: FeastRepo) -> None:
+    """Migrate, apply, compute and materialize; what is done already is skipped."""
     metadata = open_metadata(settings)
     out.print(f"Metadata database ready ({'embedded' if metadata.embedded else 'PostgreSQL'}).")
     metadata.close()
@@ -47,7 +54,6 @@ def prepare(settings: Settings, listener: socket.socket) -> None:
         for view in parts.catalog.views.values():
             if view.online and view.enabled and _is_behind(parts, view.name):
                 materialize_view(parts, view.name)
-        _banner(parts, listener)
 
 
 def _compute(parts: Deployment, pipeline: Pipeline) -> None:

@@ -16,6 +16,7 @@ import structlog
 from app.domain import ViewSpec, WriteRow
 from app.errors import StoreUnavailableError
 from app.pushing.ports import OnlineWriter
+from app.threads import finish_in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,7 @@ class DueRows:
         """Write rows as they fall due, until cancelled."""
         while True:
             self._added.clear()
-            if not await asyncio.to_thread(self.write_due):
+            if not await finish_in_thread(self.write_due):
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             wait = (self._heap[0][0] - self._clock()).total_seconds() if self._heap else None

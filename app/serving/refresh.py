@@ -15,6 +15,7 @@ from app import metrics
 from app.domain import Catalog
 from app.errors import FreshetError, NotFoundError
 from app.serving.plan import ServingPlan, compile_features, compile_service
+from app.threads import finish_in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +112,7 @@ class PlanBook:
         while True:
             await asyncio.sleep(interval)
             try:
-                if await asyncio.to_thread(self.refresh):
+                if await finish_in_thread(self.refresh):
                     log.info("plans rebuilt", feature_services=len(self.catalog.services))
             except Exception as error:
                 metrics.REGISTRY_REFRESH_FAILURES.inc()

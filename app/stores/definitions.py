@@ -16,6 +16,7 @@ from feast import Project
 from feast.diff.property_diff import TransitionType
 from feast.entity import Entity
 from feast.errors import FeastError
+from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
 from feast.repo_contents import RepoContents
 from feast.repo_operations import get_repo_files, parse_repo
 
@@ -91,8 +92,28 @@ def _changes(repo: FeastRepo, contents: RepoContents) -> list[Change]:
     return [
         Change(actions[diff.transition_type], str(diff.feast_object_type.value), diff.name)
         for diff in registry_diff.feast_object_diffs
-        if diff.transition_type in actions and not (diff.name == "__dummy" and _is_entity(diff))
+        if diff.transition_type in actions and not (diff.name == "__dummy" and _is_entity(diff)) and _differs(diff)
     ]
+
+
+def _differs(diff: Any) -> bool:
+    """Whether an update is one. Feast stamps the sources inside a view with the time at which it looks at them, and
+    then takes the stamps for a change of every view that was ever materialized."""
+    if diff.transition_type is not TransitionType.UPDATE:
+        return True
+    pairs = [(change.val_existing, change.val_declared) for change in diff.feast_object_property_diffs]
+    return not pairs or any(_unstamped(existing) != _unstamped(declared) for existing, declared in pairs)
+
+
+def _unstamped(value: Any) -> Any:
+    if not isinstance(value, DataSourceProto):
+        return value
+    source = DataSourceProto()
+    source.CopyFrom(value)
+    source.ClearField("meta")
+    if source.HasField("batch_source"):
+        source.batch_source.CopyFrom(_unstamped(source.batch_source))
+    return source
 
 
 def _is_entity(diff: Any) -> bool:

@@ -81,13 +81,13 @@ class FeastOfflineStore:
         """Write the rows computed for `as_of` with what was known at `created`, instead of any written before for the
         same two times. A store that is not ours can only append."""
         source = self._source(view)
+        times = {source.timestamp_field: as_of, source.created_timestamp_column: created}
+        replacing = {column: moment for column, moment in times.items() if column}
         if isinstance(self._store, FileOfflineStore) and is_parquet(source):
-            part = f"as_of={as_of:%Y%m%dT%H%M%SZ}-known_at={created:%Y%m%dT%H%M%SZ}"
-            self._store.write_rows(self._config, source, table, part=part)
+            part = f"as_of={as_of:%Y%m%dT%H%M%S.%fZ}-known_at={created:%Y%m%dT%H%M%S.%fZ}"
+            self._store.write_rows(self._config, source, table, part, replacing)
         elif isinstance(self._store, PostgreSQLOfflineStore):
-            times = {source.timestamp_field: as_of, source.created_timestamp_column: created}
-            replacing = {column: moment for column, moment in times.items() if column}
-            self._store.write_rows(self._config, source, table, replacing=replacing)
+            self._store.write_rows(self._config, source, table, replacing)
         else:
             self._store.offline_write_batch(self._config, self._feast_view(view.name), table, None)
 

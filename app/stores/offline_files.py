@@ -8,9 +8,10 @@ ties broken (rule 1), and a write appends a part file instead of rewriting the d
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ import duckdb
 import ibis
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from feast import FeatureView, RepoConfig
 from feast.data_format import ParquetFormat
@@ -107,15 +109,21 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
             progress(table.num_rows)
 
     @staticmethod
-    def write_rows(config: RepoConfig, source: FileSource, table: pa.Table, part: str | None = None) -> None:
+    def write_rows(
+        config: RepoConfig,
+        source: FileSource,
+        table: pa.Table,
+        part: str | None = None,
+        replacing: Mapping[str, datetime] | None = None,
+    ) -> None:
         """Append rows, durably: on disk when this returns.
 
-        A folder gets one more part file, or the part called `part` is replaced (so that a repeated computation leaves
-        one copy). A single file is rewritten under a lock, which costs what the file is large.
+        A folder gets one more part file, or the part called `part` is replaced. A single file is rewritten under a
+        lock, which costs what the file is large, without its rows that have the values of `replacing`.
         """
         path = Path(FileSource.get_uri_for_file_path(config.repo_path, source.path))
         if path.suffix == ".parquet":
-            _append_to_file(path, table)
+            _append_to_file(path, table, replacing or {})
             return
         unique = f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
         write_part(path, f"{part or unique}.parquet", table)
@@ -153,10 +161,13 @@ def write_part(folder: Path, name: str, table: pa.Table) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _append_to_file(path: Path, table: pa.Table) -> None:
+def _append_to_file(path: Path, table: pa.Table, replacing: Mapping[str, datetime]) -> None:
     with _locked(path):
         if path.exists():
             stored = pq.read_table(path)
+            if replacing:
+                replaced = (pc.equal(stored[column], pa.scalar(value)) for column, value in replacing.items())
+                stored = stored.filter(pc.invert(pc.fill_null(functools.reduce(pc.and_, replaced), False)))
             table = pa.concat_tables([stored, table.select(stored.column_names).cast(stored.schema)])
         write_part(path.parent, path.name, table)
 

@@ -89,7 +89,7 @@ class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
             raise ConfigurationError(f"Source {source.name} is a query; rows can only be written to a table")
         target = sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
         with _connect(config) as connection, connection.cursor() as cursor:
-            cursor.execute(_create_statement(target, table.schema))
+            _make_table(cursor, name, target, table.schema)
             if replacing:
                 conditions = [sql.SQL("{} = %s").format(sql.Identifier(column)) for column in replacing]
                 where = sql.SQL(" AND ").join(conditions)
@@ -113,6 +113,15 @@ def _connect(config: RepoConfig) -> psycopg.Connection[Any]:
 
 def _list(names: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _make_table(cursor: psycopg.Cursor[Any], name: str, target: sql.Composed, schema: pa.Schema) -> None:
+    quoted = target.as_string(cursor)
+    if cursor.execute("SELECT to_regclass(%s)", [quoted]).fetchone() != (None,):
+        return
+    # IF NOT EXISTS does not keep two first writers apart: one fails on the catalogue's unique index.
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"freshet {name}"])
+    cursor.execute(_create_statement(target, schema))
 
 
 def _create_statement(target: sql.Composed, schema: pa.Schema) -> sql.Composed:

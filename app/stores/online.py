@@ -57,11 +57,12 @@ class FeastOnlineStore:
         names = [feature.name for feature in table.features]
         found = self._store.online_read(self._config, table, [row[0] for row in data], names)
         stored: dict[bytes, Stored] = {}
-        for (key, *_), (timestamp, values) in zip(data, found, strict=True):
+        for (proto, *_), (timestamp, values) in zip(data, found, strict=True):
             if decode_row(timestamp, values) is not None:
                 serialized = {name: value.SerializeToString() for name, value in values.items()}
-                stored[key.SerializeToString(deterministic=True)] = Stored(timestamp, None, serialized)
-        outcomes, winners = [], {}
+                stored[proto.SerializeToString(deterministic=True)] = Stored(timestamp, None, serialized)
+        outcomes: list[PushOutcome] = []
+        winners: dict[bytes, FeastRow] = {}
         for row in data:
             key = row[0].SerializeToString(deterministic=True)
             candidate = Stored(row[2], None, {name: value.SerializeToString() for name, value in row[1].items()})
@@ -78,9 +79,9 @@ class FeastOnlineStore:
             self._store.ping(self._config)
 
     def close(self) -> None:
-        """Close the store's connections where it knows how."""
-        if hasattr(self._store, "close"):
-            self._store.close()
+        """Close the connections of a store of ours; Feast's own close theirs with the process."""
+        if hasattr(self._store, "disconnect"):
+            self._store.disconnect()
 
     def _feast_view(self, view: ViewSpec) -> FeatureView:
         table = self._views.get(view.name if view.version is None else f"{view.name}@v{view.version}")

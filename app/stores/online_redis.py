@@ -123,8 +123,8 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         with _errors():
             self._get_client(config.online_store).ping()
 
-    def close(self) -> None:
-        """Close every connection."""
+    def disconnect(self) -> None:
+        """Close every connection; Feast's own close is for its async server."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()

@@ -46,6 +46,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
     def __init__(self) -> None:
         super().__init__()
         self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
 
     def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
         """One connection a thread: sqlite3 connections do not serve two at once."""
@@ -56,6 +57,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             self._local.connection = connection
+            self._connections.append(connection)
         return connection
 
     def online_write_batch(
@@ -153,16 +155,15 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
             self._get_conn(config).execute("SELECT 1 FROM sqlite_master LIMIT 1")
 
     def teardown(self, config: RepoConfig, tables: Any, entities: Any) -> None:
-        """Feast's teardown, after this thread's connection is closed."""
-        self.close()
+        """Feast's teardown, after our connections are closed."""
+        self.disconnect()
         super().teardown(config, tables, entities)
 
-    def close(self) -> None:
-        """Close the connection of this thread."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            del self._local.connection
+    def disconnect(self) -> None:
+        """Close the connections of all threads; Feast's own close is for its async server."""
+        self._local = threading.local()
+        while self._connections:
+            self._connections.pop().close()
 
 
 def _row(features: dict[str, tuple[bytes, Any, Any]]) -> Stored:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from feast import FeatureStore
 from feast.errors import FeastError
+from feast.infra.registry.sql import SqlRegistry
 from feast.repo_config import RepoConfig
 from pydantic import ValidationError
 
@@ -53,6 +54,13 @@ class FeastRepo:
     def project(self) -> str:
         """Feast's project name."""
         return str(self.store.project)
+
+    def close(self) -> None:
+        """Close the registry's connections; Feast's stores are closed by their adapters."""
+        registry = self.store.registry
+        if isinstance(registry, SqlRegistry):
+            for engine in {registry.read_engine, registry.write_engine}:
+                engine.dispose()
 
 
 def open_repo(settings: Settings) -> FeastRepo:

@@ -1,0 +1,138 @@
+"""Bad input: always a 4xx problem that names the field, never a 500, and nothing written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from fastapi.testclient import TestClient
+
+ONLINE = "/v1/online-features"
+PUSH = "/v1/push/user_realtime_events"
+ENTITIES = {"user_id": ["u1"]}
+
+
+def check_problem(response: httpx.Response, status: int, field: str | None = None) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "instance", "request_id"} <= body.keys()
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    if field is not None:
+        assert field in [error["field"] for error in body["errors"]], body
+    return body
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "field", "detail"),
+    [
+        ("/v1/online-features/nothing?user_id=u1", 404, None, "assistant_v1"),
+        ("/v1/online-features/assistant_v1", 422, "user_id", None),
+        ("/v1/online-features/assistant_v1?user_id=", 422, "user_id", None),
+        ("/v1/online-features/assistant_v1?user_id=u1&user_id=u2", 422, "user_id", None),
+        ("/v1/online-features/assistant_v1?user_id=u1&account=7", 422, "account", None),
+        ("/v1/online-features/assistant_v1?user_id=u1&max_staleness=soon", 422, "max_staleness", None),
+        ("/v1/online-features/assistant_v1?user_id=u1&on_stale=maybe", 422, "on_stale", None),
+        ("/v1/online-features/assistant_v1?user_id=u1&full_feature_names=perhaps", 422, "full_feature_names", None),
+        ("/v1/feature-views/nothing", 404, None, "nothing"),
+        ("/v1/feature-services/nothing", 404, None, "nothing"),
+        ("/v1/entities/nothing", 404, None, "nothing"),
+        ("/nothing", 404, None, None),
+    ],
+)
+def test_get(client: TestClient, path: str, status: int, field: str | None, detail: str | None) -> None:
+    body = check_problem(client.get(path), status, field)
+    assert detail is None or detail in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"feature_service": "nothing", "entities": ENTITIES}, 404, None),
+        ({"features": ["nothing:x"], "entities": ENTITIES}, 404, None),
+        ({"features": ["user_activity:nothing"], "entities": ENTITIES}, 404, None),
+        ({"features": ["user_activity"], "entities": ENTITIES}, 422, "features[0]"),
+        ({"features": ["user_activity:sessions_7d"] * 2, "entities": ENTITIES}, 422, "features[1]"),
+        ({"features": [], "entities": ENTITIES}, 422, "features"),
+        ({"features": ["user_activity@v9:sessions_7d"], "entities": ENTITIES}, 422, None),
+        ({"entities": ENTITIES}, 422, "feature_service"),
+        ({"feature_service": "assistant_v1", "features": ["a:b"], "entities": ENTITIES}, 422, "feature_service"),
+        ({"feature_service": "assistant_v1"}, 422, "entities"),
+        ({"feature_service": "assistant_v1", "entities": {}}, 422, "entities.user_id"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": []}}, 422, "entities.user_id"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": "u1"}}, 422, "entities.user_id"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": ["u1", None]}}, 422, "entities.user_id[1]"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": [""]}}, 422, "entities.user_id[0]"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": [1]}}, 422, "entities.user_id[0]"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": [True]}}, 422, "entities.user_id[0]"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": [2**70]}}, 422, "entities.user_id[0]"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": [float("nan")]}}, 422, "entities.user_id[0]"),
+        ({"feature_service": "assistant_v1", "entities": {"user_id": ["\ud800"]}}, 422, "entities.user_id[0]"),
+        ({"feature_service": "assistant_v1", "entities": {"\ud800": ["u1"]}}, 422, "entities.user_id"),
+        ({"feature_service": "\ud800", "entities": ENTITIES}, 404, None),
+        ({"feature_service": "assistant_v1", "entities": {**ENTITIES, "account": [1]}}, 422, "entities.account"),
+        ({"feature_service": "assistant_v1", "entities": ENTITIES, "request_data": {"x": [1]}}, 422, "request_data.x"),
+        ({"feature_service": "assistant_v1", "entities": ENTITIES, "max_staleness": -1}, 422, "max_staleness"),
+        ({"feature_service": "assistant_v1", "entities": ENTITIES, "max_staleness": 1e400}, 422, "max_staleness"),
+        ({"feature_service": "assistant_v1", "entities": ENTITIES, "on_stale": "x"}, 422, "on_stale"),
+        ({"feature_service": "assistant_v1", "entities": ENTITIES, "extra": 1}, 422, "extra"),
+        ([], 422, "body"),
+        (None, 422, "body"),
+        ("text", 422, "body"),
+    ],
+)
+def test_post_online_features(client: TestClient, body: Any, status: int, field: str | None) -> None:
+    content = json.dumps(body)
+    response = client.post(ONLINE, content=content, headers={"content-type": "application/json"})
+    check_problem(response, status, field)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"not json", b"\xff\xfe", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"]
+)
+@pytest.mark.parametrize("path", [ONLINE, PUSH])
+def test_a_body_that_is_not_json(client: TestClient, path: str, content: bytes) -> None:
+    response = client.post(path, content=content, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    check_problem(response, response.status_code)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/v1/push/nothing", {"rows": [{}]}, 404, None),
+        (PUSH, {}, 422, "rows"),
+        (PUSH, {"rows": []}, 422, "rows"),
+        (PUSH, {"rows": {}}, 422, "rows"),
+        (PUSH, {"rows": [{}], "to": "nowhere"}, 422, "to"),
+        (PUSH, {"rows": [{}], "extra": 1}, 422, "extra"),
+    ],
+)
+def test_push(client: TestClient, path: str, body: Any, status: int, field: str | None) -> None:
+    check_problem(client.post(path, json=body), status, field)
+
+
+def test_an_idempotency_key_is_refused_while_it_cannot_be_kept(client: TestClient) -> None:
+    response = client.post(PUSH, json={"rows": [{}]}, headers={"Idempotency-Key": "k"})
+    check_problem(response, 422, "Idempotency-Key")
+
+
+def test_the_wrong_method_and_too_many_entities(client: TestClient) -> None:
+    assert check_problem(client.delete(ONLINE), 405)["title"] == "Method Not Allowed"
+    many = {"feature_service": "assistant_v1", "entities": {"user_id": ["u"] * 10_001}}
+    assert "FRESHET_MAX_ENTITIES" in check_problem(client.post(ONLINE, json=many), 422, "entities")["detail"]
+
+
+def test_all_faults_are_told_at_once(client: TestClient) -> None:
+    body = {"feature_service": "assistant_v1", "entities": {"user_id": [1, "u1", None], "account": [1]}}
+    fields = [error["field"] for error in check_problem(client.post(ONLINE, json=body), 422)["errors"]]
+    assert fields == ["entities.account", "entities.user_id[0]", "entities.user_id[2]"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-123", True), ("x" * 129, False), ("a\tb", False)])
+def test_the_callers_request_id_comes_back_if_it_is_sane(client: TestClient, given: str, kept: bool) -> None:
+    response = client.get("/v1/entities/nothing", headers={"x-request-id": given})
+    assert (check_problem(response, 404)["request_id"] == given) is kept
