@@ -45,9 +45,17 @@ class Problem(BaseModel):
     errors: list[FaultyField] = []
 
 
+def _schema() -> dict[str, Any]:
+    """Problem's JSON schema with its one nested model inlined. FastAPI would put a model under application/json."""
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["FaultyField"]
+    return schema
+
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description, "content": {MEDIA_TYPE: {}}}
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": _schema()}}}
     for status, description in {
+        400: "The body is not JSON",
         404: "Unknown feature service, view, feature or push source",
         409: "on_stale=fail and a value is stale",
         422: "The request does not fit the schema; `errors` names every faulty field",
@@ -126,6 +134,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
     faults = [FieldError(_place(fault["loc"]), str(fault["msg"])) for fault in error.errors()]
     if any(fault["type"] == "json_invalid" for fault in error.errors()):
+        faults = [FieldError("body", str(fault["ctx"]["error"])) for fault in error.errors()]
         return problem(request, 400, "not-json", "Not JSON", "The body is not valid JSON", faults)
     return problem(
         request, 422, "invalid-request", "Invalid request", "The request does not have the documented form", faults

@@ -1,0 +1,90 @@
+"""Reading by a plan over a store in memory: statuses, staleness, duplicates, on-demand results."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.domain import OnStale, ValueStatus
+from app.errors import StaleFeaturesError
+from app.serving.plan import ServingPlan, compile_features
+from app.serving.reader import OnlineResult, read_features
+from app.serving.request import OnlineRequest
+from tests.unit.catalogs import FakeStore, catalog
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+TICK = timedelta(microseconds=1)
+PRESENT, NULL, MISSING, OLD = (
+    ValueStatus.PRESENT,
+    ValueStatus.NULL_VALUE,
+    ValueStatus.NOT_FOUND,
+    ValueStatus.OUTSIDE_MAX_AGE,
+)
+
+STORE = {
+    ("profile", ("fresh",)): (NOW - HOUR, {"age": 30, "name": None}),
+    ("profile", ("old",)): (NOW - HOUR - TICK, {"age": 40, "name": "Old"}),
+    ("profile", ("future",)): (NOW + TICK, {"age": 50, "name": "Soon"}),
+    ("visits", ("fresh", 1)): (NOW - timedelta(days=9000), {"count": 7, "name": "Shop"}),
+}
+
+
+def plan(*references: str) -> ServingPlan:
+    return compile_features(catalog(), references)
+
+
+def read(plan: ServingPlan, users: list[str], store: FakeStore | None = None, **options: Any) -> OnlineResult:
+    entities: dict[str, list[Any]] = {"user_id": users}
+    if "shop_id" in plan.join_keys:
+        entities["shop_id"] = [1] * len(users)
+    data = {"factor": [2.0] * len(users)} if plan.request_fields else {}
+    request = OnlineRequest(entities, data, len(users), **options)
+    return read_features(plan, store or FakeStore(STORE), request, NOW)
+
+
+def test_statuses_follow_rule_2() -> None:
+    result = read(plan("profile:age", "profile:name"), ["fresh", "old", "future", "nobody"])
+    assert result.statuses == [[PRESENT, OLD, MISSING, MISSING], [NULL, OLD, MISSING, MISSING]]
+    assert result.values == [[30, None, None, None], [None] * 4]
+    assert result.event_timestamps == {"profile": [NOW - HOUR, NOW - HOUR - TICK, NOW + TICK, None]}
+
+
+def test_no_ttl_means_for_ever_and_max_staleness_limits_it() -> None:
+    visits = plan("visits:count")
+    assert read(visits, ["fresh"]).statuses == [[PRESENT]]
+    assert read(visits, ["fresh"], max_staleness=HOUR).statuses == [[OLD]]
+
+
+def test_the_shorter_of_ttl_and_max_staleness_counts() -> None:
+    profile = plan("profile:age")
+    assert read(profile, ["fresh"], max_staleness=HOUR * 2).statuses == [[PRESENT]]
+    assert read(profile, ["old"], max_staleness=HOUR * 2).statuses == [[OLD]]
+    assert read(profile, ["fresh"], max_staleness=HOUR - TICK).statuses == [[OLD]]
+    assert read(profile, ["fresh"], max_staleness=timedelta(0)).statuses == [[OLD]]
+
+
+def test_on_stale_serve_gives_the_value_with_its_status_and_fail_refuses() -> None:
+    profile = plan("profile:age")
+    served = read(profile, ["old", "fresh", "nobody"], on_stale=OnStale.SERVE)
+    assert served.values == [[40, 30, None]]
+    assert served.statuses == [[OLD, PRESENT, MISSING]]
+    with pytest.raises(StaleFeaturesError, match="profile:age"):
+        read(profile, ["old"], on_stale=OnStale.FAIL)
+    assert read(profile, ["nobody"], on_stale=OnStale.FAIL).statuses == [[MISSING]]
+
+
+def test_duplicates_are_read_once_and_answered_each() -> None:
+    store = FakeStore(STORE)
+    result = read(plan("profile:age"), ["fresh", "old", "fresh"], store)
+    assert result.values == [[30, None, 30]]
+    assert store.reads == [("profile", [("fresh",), ("old",)], ("age",))]
+
+
+def test_an_on_demand_null_has_the_worst_status_of_its_inputs() -> None:
+    result = read(plan("scaled_age:scaled"), ["fresh", "old", "nobody"])
+    assert result.values == [[60.0, None, None]]
+    assert result.statuses == [[PRESENT, OLD, MISSING]]
+    assert set(result.event_timestamps) == {"profile"}

@@ -1,0 +1,87 @@
+"""The plan book: swapped as a whole, kept when the registry fails, bounded for ad-hoc lists."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import pytest
+
+from app.domain import Catalog, Projection
+from app.errors import NotFoundError, NotServableError
+from app.serving import refresh
+from app.serving.refresh import PlanBook
+from tests.unit.catalogs import catalog, service
+
+ONE = catalog(service("one", Projection("profile", ("age",))))
+TWO = catalog(service("two", Projection("profile", ("name",))), service("broken", Projection("nothing", ("x",))))
+
+
+class Source:
+    """Gives what it is told to, one answer a call, and the last one for ever."""
+
+    def __init__(self, answers: Sequence[Catalog | Exception | None]) -> None:
+        self._answers = list(answers)
+        self.calls = 0
+
+    def changed(self) -> Catalog | None:
+        self.calls += 1
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_change_swaps_all_plans_and_a_broken_service_does_not_spoil_the_others() -> None:
+    book = PlanBook(Source([ONE, None, TWO]))
+    assert book.refresh() is True
+    assert book.service("one").name == "one"
+    assert book.refresh() is False
+    assert book.refresh() is True
+    assert book.service("two").outputs[0].feature == "name"
+    with pytest.raises(NotFoundError, match="no feature service one. Known: two, broken"):
+        book.service("one")
+    with pytest.raises(NotFoundError, match="no feature view nothing"):
+        book.service("broken")
+    assert book.look_up("broken")[1] == "The registry has no feature view nothing"
+
+
+def test_nothing_is_served_before_the_first_catalog() -> None:
+    book = PlanBook(Source([ONE]))
+    assert not book.loaded
+    with pytest.raises(NotFoundError, match="not been read"):
+        book.service("one")
+
+
+def test_ad_hoc_plans_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "_ADHOC_PLANS", 1)
+    book = PlanBook(Source([ONE]))
+    book.refresh()
+    first = book.features(["profile:age"])
+    assert book.features(["profile:age"]) is first
+    book.features(["profile:name"])
+    assert book.features(["profile:age"]) is not first
+    with pytest.raises(NotServableError):
+        book.features(["profile@v7:age"])
+
+
+def test_a_registry_that_fails_keeps_the_last_plans_and_is_asked_again() -> None:
+    source = Source([ONE, ConnectionError("secret host"), ConnectionError("secret host"), TWO, None])
+    book = PlanBook(source)
+    book.refresh()
+
+    async def run() -> None:
+        task = asyncio.create_task(book.keep_fresh(0.001))
+        while source.calls < 3:
+            await asyncio.sleep(0)
+        assert book.service("one")
+        while source.calls < 5:
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert book.service("two")
+    assert book.last_error is None
