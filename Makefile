@@ -39,11 +39,11 @@ define install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 endef
 
-$(VENV)/.installed-run: requirements.lock requirements-bootstrap.lock pyproject.toml
+$(VENV)/.installed-run: requirements.lock requirements-bootstrap.lock
 	$(call install,requirements.lock)
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.lock requirements-bootstrap.lock pyproject.toml
+$(VENV)/.installed-dev: requirements-dev.lock requirements-bootstrap.lock
 	$(call install,requirements-dev.lock)
 	@touch $@ $(VENV)/.installed-run
 

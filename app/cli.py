@@ -13,11 +13,13 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from app import metrics_dir
+from app import startup
 from app.errors import FreshetError
 
-# Before any command imports what reaches prometheus_client or feast.
-metrics_dir.prepare()
+# Before any command imports what reaches prometheus_client or feast; uvicorn's workers import this module, too.
+startup.prepare_metrics()
+if sys.argv[1:2] != ["apply"]:
+    startup.import_feast_fast()
 
 app = typer.Typer(
     name="freshet",

@@ -1,8 +1,8 @@
 """Every Prometheus metric that Freshet exports, with its labels and buckets.
 
 Counters and histograms are mmapped files in PROMETHEUS_MULTIPROC_DIR, shared by all workers of one server. `import
-feast` would point that variable at a directory of its own, so whoever starts a process calls app.metrics_dir.prepare
-before any other import. Gauges never go through those files: after a kill -9 they would be stuck.
+feast` would point that variable at a directory of its own, so whoever starts a process calls
+app.startup.prepare_metrics before any other import. Gauges never go through those files: a kill -9 leaves them stuck.
 """
 
 from __future__ import annotations

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.durations import parse_duration
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_REPO = PROJECT_ROOT / "feature_definitions"
+
+
+def _duration(given: timedelta | str | float) -> timedelta:
+    return given if isinstance(given, timedelta) else parse_duration(given)
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Settings(BaseSettings):
@@ -63,11 +73,11 @@ class Settings(BaseSettings):
     online_write_timeout: float = Field(default=5.0, gt=0)
     """Seconds that one batch written to the online store may take."""
 
-    max_clock_skew: timedelta = timedelta(minutes=5)
-    """How far in the future an event timestamp may lie (seconds or ISO 8601). Further ones are rejected; nearer ones
+    max_clock_skew: Duration = timedelta(minutes=5)
+    """How far in the future an event timestamp may lie (seconds, 5m or PT5M). Further ones are rejected; nearer ones
     are written online when they are due."""
 
-    materialize_overlap: timedelta = timedelta(days=2)
+    materialize_overlap: Duration = timedelta(days=2)
     """How far before its last success an incremental materialization starts, so that rows that came late are seen."""
 
     max_entities: int = Field(default=10_000, gt=0)

@@ -130,10 +130,15 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
     return problem(request, error.status, error.slug, error.title, error.detail, error.errors, headers)
 
 
+def is_not_json(error: RequestValidationError) -> bool:
+    """Whether the body could not even be parsed; that is 400, all else about a request is 422."""
+    return any(fault["type"] == "json_invalid" for fault in error.errors())
+
+
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
     faults = [FieldError(_place(fault["loc"]), str(fault["msg"])) for fault in error.errors()]
-    if any(fault["type"] == "json_invalid" for fault in error.errors()):
+    if is_not_json(error):
         faults = [FieldError("body", str(fault["ctx"]["error"])) for fault in error.errors()]
         return problem(request, 400, "not-json", "Not JSON", "The body is not valid JSON", faults)
     return problem(

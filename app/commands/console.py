@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.errors import FieldError, InvalidRequestError
 from app.values import ValueFault, parse_timestamp
 
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
 
 Report = Callable[[int, int], None]

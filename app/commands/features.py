@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import pyarrow.dataset as pads
-
-from app.commands.console import err, moment, out, progress_bar
+from app.commands.console import moment, out, progress_bar
 from app.deployment import Deployment, deployment, now
 from app.errors import NotFoundError
 from app.jobs import compute as computing
@@ -45,7 +43,7 @@ def run_pipeline(
 ) -> list[computing.Computed]:
     """Run one pipeline for every moment, with a progress bar."""
     view = parts.view(pipeline.view)
-    events = open_events(parts.settings)
+    events = pipeline.open_events(parts.settings.events_folder)
     results = []
     with progress_bar(f"Compute {view.name}") as report:
         report(0, len(moments))
@@ -67,20 +65,10 @@ def materialize_view(parts: Deployment, name: str, start: datetime | None = None
     """Materialize one view, with a progress bar."""
     with progress_bar(f"Materialize {name}") as report:
         result = parts.materializer.materialize(parts.view(name), start, end, report)
-    out.print(f"  {name}: {result.rows:,} rows read, {result.applied:,} applied, up to {result.end:%Y-%m-%d %H:%M} UTC")
-    if not result.rows:
-        err.print(f"  {name}: its batch source has no rows in that time (nothing was computed or pushed offline)")
-
-
-def open_events(settings: Settings) -> pads.Dataset:
-    """The raw events as a dataset. Raises NotFoundError where the folder does not exist."""
-    folder = settings.events_folder
-    files = sorted(str(path) for path in folder.glob("*.parquet"))
-    if not files:
-        raise NotFoundError(
-            f"There are no event files in {folder}; set FRESHET_EVENTS_PATH, or run `freshet up` for samples"
-        )
-    return pads.dataset(files, format="parquet")
+    found = (
+        f"{result.rows:,} rows read, {result.applied:,} applied" if result.rows else "no offline rows to bring online"
+    )
+    out.print(f"  {name}: {found}, up to {result.end:%Y-%m-%d %H:%M} UTC")
 
 
 def _pipelines(parts: Deployment, views: list[str] | None) -> list[Pipeline]:

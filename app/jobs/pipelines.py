@@ -32,12 +32,15 @@ class Pipeline:
     timestamp column (equal to known_at, or to as_of when known_at is None). Only events with event time <= as_of and
     arrival time <= (known_at or as_of) may count. Both times are UTC and aware.
 
+    `open_events(folder)` opens the raw events that lie in a folder, checked against the pipeline's schema.
+
     `write_sample_events(folder, until)` makes example events where a folder has none; it returns the number of rows
     written, and writes nothing when the folder already holds events that it did not make itself.
     """
 
     view: str
     compute: Callable[[Events, datetime, datetime | None], pa.Table]
+    open_events: Callable[[Path], Events]
     write_sample_events: Callable[[Path, datetime, Callable[[int, int], None]], int] | None = None
 
 

@@ -84,9 +84,7 @@ class Pusher:
             try:
                 written = iter(self._online.write(view, ready) if ready else [])
             except StoreUnavailableError as error:
-                detail = (
-                    "The rows are kept offline; push them again for the online store" if kept else "Nothing was kept"
-                )
+                detail = "The rows are kept offline; push them again with to=online" if kept else "Nothing was kept"
                 raise StoreUnavailableError(f"{error.detail}. {detail}") from error
             for row, write, is_due in zip(rows, writes, due, strict=True):
                 if is_due:

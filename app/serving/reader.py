@@ -108,7 +108,8 @@ def _column(view: _ViewRows, feature: str, request: OnlineRequest) -> list[tuple
 def _transform(
     planned: PlannedTransform, plan: ServingPlan, views: list[_ViewRows], request: OnlineRequest, now: datetime
 ) -> Mapping[str, list[tuple[Any, ValueStatus]]]:
-    """The on-demand features by name. A null result has the worst status among the rows that it was computed from."""
+    """The on-demand features by name. A null result has the worst status among the rows that it was computed from; so
+    has one computed from values outside their max age, which are there only for on_stale=serve."""
     columns: dict[str, list[Any]] = {name: list(values) for name, values in request.entities.items()}
     for field in planned.spec.request_fields:
         # Only request_timestamp may be missing; check_columns has seen to that (rule 7).
@@ -122,7 +123,7 @@ def _transform(
     results = planned.spec.transform(columns)
     return {
         field.name: [
-            (value, cause if _is_null(value) else ValueStatus.PRESENT)
+            (value, cause if _is_null(value) or cause is ValueStatus.OUTSIDE_MAX_AGE else ValueStatus.PRESENT)
             for value, cause in zip(results.get(field.name) or [None] * request.rows, causes, strict=True)
         ]
         for field in planned.spec.features

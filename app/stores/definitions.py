@@ -89,11 +89,12 @@ def _objects(contents: RepoContents) -> list[Any]:
 def _changes(repo: FeastRepo, contents: RepoContents) -> list[Change]:
     actions = {TransitionType.CREATE: "create", TransitionType.UPDATE: "update", TransitionType.DELETE: "kept"}
     registry_diff, _, _ = repo.store.plan(contents)
-    return [
+    changes = [
         Change(actions[diff.transition_type], str(diff.feast_object_type.value), diff.name)
         for diff in registry_diff.feast_object_diffs
         if diff.transition_type in actions and not (diff.name == "__dummy" and _is_entity(diff)) and _differs(diff)
     ]
+    return sorted(changes, key=lambda change: (list(actions.values()).index(change.action), change.kind, change.name))
 
 
 def _differs(diff: Any) -> bool:
@@ -129,7 +130,8 @@ def _inside(repo: FeastRepo, settings: Settings) -> Iterator[None]:
     """
     tops = {path.relative_to(repo.path).parts[0].removesuffix(".py") for path in get_repo_files(repo.path)}
     hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
-    before = (Path.cwd(), list(sys.path), sys.dont_write_bytecode, os.environ.get("FEAST_FS_YAML_FILE_PATH"))
+    before = (Path.cwd(), list(sys.path), sys.dont_write_bytecode)
+    variables = {name: os.environ.get(name) for name in ("FEAST_FS_YAML_FILE_PATH", "FRESHET_DATA_DIR")}
     for name in hidden:
         del sys.modules[name]
     os.chdir(repo.path)
@@ -148,10 +150,10 @@ def _inside(repo: FeastRepo, settings: Settings) -> Iterator[None]:
         os.chdir(before[0])
         sys.path[:] = before[1]
         sys.dont_write_bytecode = before[2]
-        if before[3] is None:
-            del os.environ["FEAST_FS_YAML_FILE_PATH"]
-        else:
-            os.environ["FEAST_FS_YAML_FILE_PATH"] = before[3]
+        for name, value in variables.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
         for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
             del sys.modules[name]
         sys.modules.update(hidden)

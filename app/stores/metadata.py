@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from app.domain import utc
 from app.errors import ConfigurationError, StoreUnavailableError
 from app.settings import PROJECT_ROOT, Settings
+from app.stores.folders import make_writable
 
 _NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -66,7 +67,7 @@ class MetadataStore:
         self._url = settings.metadata_url
         self._embedded = self._url.startswith("sqlite")
         if self._embedded:
-            _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
+            make_writable(Path(self._url.removeprefix("sqlite:///")).parent)
         try:
             self._engine = sa.create_engine(self._url, pool_pre_ping=True)
         except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
@@ -163,15 +164,3 @@ def alembic_config(url: str) -> Config:
 
 def _succeeded(project: str, kind: str, view: str) -> list[sa.ColumnElement[bool]]:
     return [Run.project == project, Run.kind == kind, Run.feature_view == view, Run.state == "succeeded"]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".freshet-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The data folder {folder} cannot be written ({error.strerror}); set FRESHET_DATA_DIR to one that can"
-        ) from error

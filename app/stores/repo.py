@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from app.errors import ConfigurationError
 from app.settings import Settings
+from app.stores.folders import make_writable
 
 _ONLINE = {
     "sqlite": "app.stores.online_sqlite.SqliteOnlineStore",
@@ -172,8 +173,5 @@ def _embedded(path: str, settings: Settings) -> Path:
         resolved = settings.data_path.joinpath(*Path(path).parts[1:])
     else:
         resolved = settings.repo_path / path
-    try:
-        resolved.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{resolved.parent} cannot be created: {error.strerror}") from error
+    make_writable(resolved.parent)
     return resolved

@@ -40,12 +40,14 @@ scaled = OnDemandSpec(
 
 
 def service(name: str, *projections: Projection, refusal: str | None = None) -> ServiceSpec:
+    """A feature service."""
     return ServiceSpec(name, projections, refusal)
 
 
 def catalog(
-    *services: ServiceSpec, views: Sequence[ViewSpec] = (profile, visits), on_demand: Any = (scaled,)
+    *services: ServiceSpec, views: Sequence[ViewSpec] = (profile, visits), on_demand: Sequence[OnDemandSpec] = (scaled,)
 ) -> Catalog:
+    """A catalog with these services, views and on-demand views."""
     return Catalog(
         project="lab",
         entities={},

@@ -24,7 +24,7 @@ PRESENT, NULL, MISSING, OLD = (
     ValueStatus.OUTSIDE_MAX_AGE,
 )
 
-STORE = {
+STORE: dict[tuple[str, tuple[Any, ...]], tuple[datetime, dict[str, Any]]] = {
     ("profile", ("fresh",)): (NOW - HOUR, {"age": 30, "name": None}),
     ("profile", ("old",)): (NOW - HOUR - TICK, {"age": 40, "name": "Old"}),
     ("profile", ("future",)): (NOW + TICK, {"age": 50, "name": "Soon"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -23,10 +24,13 @@ class Source:
 
     def __init__(self, answers: Sequence[Catalog | Exception | None]) -> None:
         self._answers = list(answers)
-        self.calls = 0
+        self.called = [threading.Event() for _ in range(10)]
+        self._calls = 0
 
     def changed(self) -> Catalog | None:
-        self.calls += 1
+        self._calls += 1
+        if self._calls < len(self.called):
+            self.called[self._calls].set()
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -40,7 +44,7 @@ def test_a_change_swaps_all_plans_and_a_broken_service_does_not_spoil_the_others
     assert book.refresh() is False
     assert book.refresh() is True
     assert book.service("two").outputs[0].feature == "name"
-    with pytest.raises(NotFoundError, match="no feature service one. Known: two, broken"):
+    with pytest.raises(NotFoundError, match=r"no feature service one\. Known: two, broken"):
         book.service("one")
     with pytest.raises(NotFoundError, match="no feature view nothing"):
         book.service("broken")
@@ -73,11 +77,9 @@ def test_a_registry_that_fails_keeps_the_last_plans_and_is_asked_again() -> None
 
     async def run() -> None:
         task = asyncio.create_task(book.keep_fresh(0.001))
-        while source.calls < 3:
-            await asyncio.sleep(0)
+        await asyncio.to_thread(source.called[3].wait)
         assert book.service("one")
-        while source.calls < 5:
-            await asyncio.sleep(0)
+        await asyncio.to_thread(source.called[5].wait)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
