@@ -109,7 +109,7 @@ def _transform(
     planned: PlannedTransform, plan: ServingPlan, views: list[_ViewRows], request: OnlineRequest, now: datetime
 ) -> Mapping[str, list[tuple[Any, ValueStatus]]]:
     """The on-demand features by name. A null result has the worst status among the rows that it was computed from; so
-    has one computed from values outside their max age, which are there only for on_stale=serve."""
+    has one computed from rows outside their max age, where the request wants to know about those."""
     columns: dict[str, list[Any]] = {name: list(values) for name, values in request.entities.items()}
     for field in planned.spec.request_fields:
         # Only request_timestamp may be missing; check_columns has seen to that (rule 7).
@@ -121,9 +121,10 @@ def _transform(
         columns[name] = [value for value, _ in column]
         causes = [_worse(cause, status) for cause, (_, status) in zip(causes, column, strict=True)]
     results = planned.spec.transform(columns)
+    told = {ValueStatus.OUTSIDE_MAX_AGE} if request.on_stale is not OnStale.NULL else set()
     return {
         field.name: [
-            (value, cause if _is_null(value) or cause is ValueStatus.OUTSIDE_MAX_AGE else ValueStatus.PRESENT)
+            (value, cause if _is_null(value) or cause in told else ValueStatus.PRESENT)
             for value, cause in zip(results.get(field.name) or [None] * request.rows, causes, strict=True)
         ]
         for field in planned.spec.features

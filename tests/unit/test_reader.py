@@ -88,3 +88,11 @@ def test_an_on_demand_null_has_the_worst_status_of_its_inputs() -> None:
     assert result.values == [[60.0, None, None]]
     assert result.statuses == [[PRESENT, OLD, MISSING]]
     assert set(result.event_timestamps) == {"profile"}
+
+
+def test_an_on_demand_result_of_stale_rows_says_so_where_that_is_asked_for() -> None:
+    scaled = plan("scaled_age:scaled")
+    served = read(scaled, ["fresh", "old"], on_stale=OnStale.SERVE)
+    assert (served.values, served.statuses) == ([[60.0, 80.0]], [[PRESENT, OLD]])
+    with pytest.raises(StaleFeaturesError, match="scaled_age:scaled"):
+        read(scaled, ["old"], on_stale=OnStale.FAIL)
