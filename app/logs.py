@@ -25,9 +25,11 @@ def configure_logs(log_format: str) -> None:
         structlog.stdlib.ExtraAdder(),
     ]
     console = log_format == "console"
-    renderer = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+    # The default formatter prints the local variables of every frame, passwords among them.
+    to_people = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    renderer = to_people if console else structlog.processors.JSONRenderer()
     final: list[Any] = [_drop_color, structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if not console:
         final.append(structlog.processors.format_exc_info)

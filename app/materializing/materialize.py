@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from app import metrics
+from app.arrow_values import from_arrow
 from app.domain import EntityKey, PushOutcome, ViewSpec, WriteRow
 
 _ROWS_PER_WRITE = 2_000
@@ -125,8 +126,11 @@ def _write_rows(view: ViewSpec, table: pa.Table) -> Iterator[list[WriteRow]]:
     for name in names:
         table = table.filter(pc.is_valid(table[name]))
     features = [field.name for field in view.features]
+    dtypes = {field.name: field.dtype for field in [*view.join_keys, *view.features]}
     for batch in table.to_batches(max_chunksize=_ROWS_PER_WRITE):
-        columns = {name: _native(batch.column(name)) for name in [*names, *features]}
+        columns = {
+            name: [from_arrow(value, dtypes[name]) for value in batch.column(name).to_pylist()] for name in dtypes
+        }
         events = batch.column("event_timestamp").to_pylist()
         created = batch.column("created_timestamp").to_pylist()
         yield [
@@ -138,13 +142,3 @@ def _write_rows(view: ViewSpec, table: pa.Table) -> Iterator[list[WriteRow]]:
             )
             for row in range(batch.num_rows)
         ]
-
-
-def _native(column: pa.Array) -> list[Any]:
-    values: list[Any] = column.to_pylist()
-    if pa.types.is_floating(column.type):
-        # pandas writes a missing number as NaN; online it is null, as it is in an export.
-        return [None if value is None or value != value else value for value in values]
-    if pa.types.is_timestamp(column.type):
-        return [None if value is None else value.replace(tzinfo=value.tzinfo or UTC) for value in values]
-    return values

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 from feast import FeatureView
-from feast.types import from_feast_to_pyarrow_type
+from feast.feature_view import DUMMY_ENTITY_ID
 
+from app.arrow_values import to_arrow
 from app.domain import Row, ViewSpec
-from app.errors import NotFoundError
+from app.errors import FieldError, InvalidRequestError, NotFoundError
+from app.stores.arrow_types import UTC_MICROS, arrow_type, as_type, as_utc
 from app.stores.offline_files import FileOfflineStore, is_parquet
 from app.stores.offline_postgres import PostgreSQLOfflineStore
 from app.stores.repo import FeastRepo
-
-_UTC_MICROS = pa.timestamp("us", tz="UTC")
 
 
 class FeastOfflineStore:
@@ -50,7 +49,10 @@ class FeastOfflineStore:
             start_date=start,
             end_date=end,
         )
-        return columns.shown(job.to_arrow(), source.timestamp_field, source.created_timestamp_column)
+        table = columns.shown(job.to_arrow(), source.timestamp_field, source.created_timestamp_column)
+        for name, wanted in self._arrow_types([view]).items():
+            table = table.set_column(table.column_names.index(name), name, as_type(table[name], wanted, name))
+        return table
 
     def append(
         self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
@@ -65,12 +67,12 @@ class FeastOfflineStore:
         fields = {field.name: field.dtype for shared in views for field in [*shared.join_keys, *shared.features]}
         types = self._arrow_types(views)
         data = {
-            columns.stored(name): pa.array([_storable(row.get(name), fields[name]) for row in rows], types[name])
+            columns.stored(name): _array([to_arrow(row.get(name), fields[name]) for row in rows], types[name], name)
             for name in fields
         }
-        data[source.timestamp_field] = pa.array([event for event, _ in times], _UTC_MICROS)
+        data[source.timestamp_field] = pa.array([event for event, _ in times], UTC_MICROS)
         if source.created_timestamp_column:
-            data[source.created_timestamp_column] = pa.array([created for _, created in times], _UTC_MICROS)
+            data[source.created_timestamp_column] = pa.array([created for _, created in times], UTC_MICROS)
         table = pa.table(data)
         if _is_ours(self._store, source):
             self._store.write_rows(self._config, source, table)
@@ -93,10 +95,11 @@ class FeastOfflineStore:
 
     def _arrow_types(self, views: Sequence[ViewSpec]) -> dict[str, pa.DataType]:
         return {
-            field.name: from_feast_to_pyarrow_type(field.dtype)
+            field.name: arrow_type(field.dtype)
             for view in views
             for feast_view in [self._feast_view(view.name)]
             for field in [*feast_view.entity_columns, *feast_view.features]
+            if view.join_keys or field.name != DUMMY_ENTITY_ID
         }
 
     def _source(self, view: ViewSpec) -> Any:
@@ -128,24 +131,19 @@ class _Columns:
             for name, column in zip(table.column_names, table.columns, strict=True)
             if name not in (timestamp, created)
         }
-        data["event_timestamp"] = _utc(table[timestamp])
+        data["event_timestamp"] = as_utc(table[timestamp])
         data["created_timestamp"] = (
-            _utc(table[created]) if created else pa.nulls(table.num_rows, _UTC_MICROS)
+            as_utc(table[created]) if created else pa.nulls(table.num_rows, UTC_MICROS)
         )  # fmt: skip
         return pa.table(data)
 
 
-def _utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(column.type) and column.type.tz is None:
-        return column.cast(pa.timestamp("us"), safe=False).cast(_UTC_MICROS)
-    return column.cast(_UTC_MICROS, safe=False)
-
-
-def _storable(value: Any, dtype: str) -> Any:
-    # Arrow's map type wants pairs, and Feast keeps JSON as text.
-    if value is not None and dtype == "JSON":
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return list(value.items()) if isinstance(value, dict) else value
+def _array(values: list[Any], dtype: pa.DataType, name: str) -> pa.Array:
+    try:
+        return pa.array(values, dtype)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        message = f"cannot be kept offline as {dtype}; push it with to=online, or change its type"
+        raise InvalidRequestError(f"Column {name} {message}", [FieldError(name, message)]) from error
 
 
 def _is_ours(store: Any, source: Any) -> bool:

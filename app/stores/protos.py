@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
@@ -16,6 +17,7 @@ from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from app.domain import EntityKey, OnlineRow, WriteRow
+from app.errors import FieldError, InvalidRequestError
 
 _SCALAR_FIELDS = {
     "INT32": "int32_val",
@@ -82,7 +84,12 @@ def _plain(value: Any) -> Any:
 
 
 def encode_key(key: EntityKey, dtypes: Sequence[str]) -> EntityKeyProto:
-    """The message of an entity key; `dtypes` are the types of its join keys, in its order."""
+    """The message of an entity key; `dtypes` are the types of its join keys, in its order.
+
+    A view without entities has one row, under the key that Feast gives it.
+    """
+    if not key.join_keys:
+        return EntityKeyProto(join_keys=[DUMMY_ENTITY_ID], entity_values=[ValueProto(string_val=DUMMY_ENTITY_VAL)])
     return EntityKeyProto(
         join_keys=list(key.join_keys),
         entity_values=[encode(value, dtype) for value, dtype in zip(key.values, dtypes, strict=True)],
@@ -94,16 +101,27 @@ FeastRow = tuple[EntityKeyProto, dict[str, ValueProto], datetime, datetime | Non
 
 
 def encode_rows(rows: Sequence[WriteRow], key_dtypes: Sequence[str], dtypes: Mapping[str, str]) -> list[FeastRow]:
-    """Rows as Feast's online stores take them; `dtypes` are the types of the view's features by name."""
+    """Rows as Feast's online stores take them; `dtypes` are the types of the view's features by name.
+
+    Raises InvalidRequestError for a nested value that Feast has no form for.
+    """
     return [
         (
             encode_key(row.key, key_dtypes),
-            {name: encode(value, dtypes[name]) for name, value in row.values.items()},
+            {name: _encode_feature(name, value, dtypes[name]) for name, value in row.values.items()},
             row.event_timestamp,
             row.created_timestamp,
         )
         for row in rows
     ]
+
+
+def _encode_feature(name: str, value: Any, dtype: str) -> ValueProto:
+    try:
+        return encode(value, dtype)
+    except (TypeError, ValueError) as error:
+        # Feast's nested values must be of one type in each array, and it cannot tell the type of an empty one.
+        raise InvalidRequestError(f"Feast cannot store {name}: {error}", [FieldError(name, str(error))]) from error
 
 
 def decode_row(timestamp: datetime | None, values: Mapping[str, ValueProto] | None) -> OnlineRow | None:

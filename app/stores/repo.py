@@ -153,15 +153,20 @@ def _substitute(raw: dict[str, Any], settings: Settings) -> None:
 
 
 def _resolve_paths(raw: dict[str, Any], settings: Settings) -> None:
-    """Make SQLite paths absolute: relative ones start at the repo, as they do for `feast apply` run in it."""
+    """Make the paths of local files absolute; relative ones start at the repo, as for `feast apply` run in it."""
     online = raw.get("online_store")
     if isinstance(online, dict) and online["type"] == _ONLINE["sqlite"]:
         online["path"] = str(_embedded(online.get("path", "data/online.db"), settings))
+    if isinstance(raw["registry"], str):
+        raw["registry"] = {"registry_type": "file", "path": raw["registry"]}
     registry = raw["registry"]
-    if isinstance(registry, dict) and registry.get("registry_type") == "sql":
-        prefix = "sqlite:///"
-        if str(registry.get("path", "")).startswith(prefix):
-            registry["path"] = prefix + str(_embedded(registry["path"].removeprefix(prefix), settings))
+    if not isinstance(registry, dict):
+        return
+    path, prefix = str(registry.get("path", "")), "sqlite:///"
+    if registry.get("registry_type") == "sql" and path.startswith(prefix):
+        registry["path"] = prefix + str(_embedded(path.removeprefix(prefix), settings))
+    elif registry.get("registry_type", "file") == "file" and path and "://" not in path:
+        registry["path"] = str(_embedded(path, settings))
 
 
 def _embedded(path: str, settings: Settings) -> Path:

@@ -45,6 +45,11 @@ DEFINITIONS = dedent(
             Field(name="fare", dtype=Float64), Field(name="name", dtype=String),
         ],
     )
+    weather_reports = PushSource(name="weather_reports", batch_source=source("weather"))
+    weather = FeatureView(
+        name="weather", entities=[], ttl=timedelta(0), source=weather_reports,
+        schema=[Field(name="rain", dtype=Bool)],
+    )
     now_request = RequestSource(
         name="now_request",
         schema=[Field(name="request_timestamp", dtype=UnixTimestamp), Field(name="surge", dtype=Float64)],
@@ -58,8 +63,25 @@ DEFINITIONS = dedent(
 
         return pd.DataFrame({"surged_fare": inputs["fare"] * inputs["surge"]})
 
+    @on_demand_feature_view(
+        sources=[drivers[["seen"]], now_request], schema=[Field(name="idle_hours", dtype=Float64)], mode="python",
+        singleton=True,
+    )
+    def idleness(inputs):
+        if inputs["seen"] is None:
+            return {"idle_hours": None}
+        return {"idle_hours": (inputs["request_timestamp"] - inputs["seen"]).total_seconds() / 3600}
+
     all_drivers = FeatureService(name="all_drivers", features=[drivers])
+    idle = FeatureService(name="idle", features=[idleness])
     trip_prices = FeatureService(name="trip_prices", features=[trips, pricing])
+    anywhere = FeatureService(name="anywhere", features=[weather])
+    disabled_view = FeatureView(
+        name="disabled_view", entities=[driver], ttl=timedelta(0), source=source("disabled"), enabled=False,
+        schema=[Field(name="driver_id", dtype=Int64), Field(name="x", dtype=Int64)],
+    )
+    refused = FeatureService(name="refused", features=[disabled_view])
+    precomputed = FeatureService(name="precomputed", features=[drivers], precompute_online=True)
     both = FeatureService(name="both", features=[drivers[["name", "i64"]], trips[["name", "fare"]]])
     renamed = FeatureService(
         name="renamed", features=[drivers[["i64"]].with_name("chauffeurs").with_join_key_map({"driver_id": "boss_id"})],
