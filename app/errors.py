@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 
+def one_line(error: BaseException) -> str:
+    """What somebody else's exception says, in one line, with its type where the words alone would not do."""
+    words = " ".join(str(error).split())
+    return words if " " in words else f"{type(error).__name__}: {words}"
+
+
 @dataclass(frozen=True)
 class FieldError:
     """One fault in a request: where (a path such as `entities.user_id[3]`) and what."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -19,11 +21,18 @@ from app.stores.repo import open_repo
 def serve(host: str, port: int, workers: int) -> None:
     """Check what can be checked in one line, then serve."""
     settings = Settings()
+    with claimed(host, port, settings) as listener:
+        # Opened here only for its error message: a worker could only show a traceback.
+        open_repo(settings).close()
+        run(listener, workers, settings)
+
+
+@contextlib.contextmanager
+def claimed(host: str, port: int, settings: Settings) -> Iterator[socket.socket]:
+    """The port, claimed before anything slow happens. Raises ConfigurationError where it cannot be had."""
     check_host(host, settings)
-    listener = listen(host, port)
-    # Opened here only for its error message: a worker could only show a traceback.
-    open_repo(settings).store.registry.list_projects()
-    run(listener, workers, settings)
+    with listen(host, port) as listener:
+        yield listener
 
 
 def check_host(host: str, settings: Settings) -> None:

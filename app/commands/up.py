@@ -24,14 +24,9 @@ _HISTORY_DAYS = 7
 def up(host: str, port: int, workers: int) -> None:
     """Claim the port, prepare everything, serve."""
     settings = Settings()
-    serving.check_host(host, settings)
-    listener = serving.listen(host, port)
-    try:
+    with serving.claimed(host, port, settings) as listener:
         prepare(settings, listener)
-    except BaseException:
-        listener.close()
-        raise
-    serving.run(listener, workers, settings)
+        serving.run(listener, workers, settings)
 
 
 def prepare(settings: Settings, listener: socket.socket) -> None:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from feast import Project
 from feast.diff.property_diff import TransitionType
 from feast.entity import Entity
-from feast.errors import FeastError
 from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
 from feast.repo_contents import RepoContents
 from feast.repo_operations import get_repo_files, parse_repo
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, FreshetError, StoreUnavailableError, one_line
 from app.settings import Settings
 from app.stores.repo import FeastRepo
 
@@ -47,8 +47,12 @@ def apply_definitions(repo: FeastRepo, settings: Settings) -> list[Change]:
             changes = _changes(repo, contents)
             if any(change.action != "kept" for change in changes):
                 repo.store.apply(_objects(contents), partial=True)
-    except (FeastError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"{repo.path}: Feast refuses the definitions: {error}") from error
+    except sa.exc.OperationalError as error:
+        raise StoreUnavailableError("The database of the registry does not answer") from error
+    except FreshetError:
+        raise
+    except Exception as error:  # Feast judges definitions by whatever they make it raise
+        raise ConfigurationError(f"{repo.path}: Feast refuses the definitions: {one_line(error)}") from error
     return changes
 
 
@@ -57,10 +61,9 @@ def read_definitions(repo: FeastRepo, settings: Settings) -> RepoContents:
     try:
         with _inside(repo, settings):
             contents = parse_repo(repo.path)
-    except Exception as error:  # definitions are user code: whatever it raises is one line for the user
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if str(repo.path) in frame.filename]
-        where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(repo.path)
-        raise ConfigurationError(f"{where}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # definitions are user code: whatever it raises is one line for the user
+        words = " ".join(str(error).split())
+        raise ConfigurationError(f"{_place(error, repo)}: {type(error).__name__}: {words}") from error
     if not contents.projects:
         description = repo.store.config.project_description or ""
         contents.projects.append(Project(name=repo.project, description=description))
@@ -70,6 +73,14 @@ def read_definitions(repo: FeastRepo, settings: Settings) -> RepoContents:
             f"{repo.path} defines the Feast project {', '.join(names)}, but {repo.yaml_path.name} says {repo.project}"
         )
     return contents
+
+
+def _place(error: BaseException, repo: FeastRepo) -> str:
+    """The file and line of the repo where an error arose; a syntax error has no frame there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if str(repo.path) in frame.filename]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(repo.path)
 
 
 def _objects(contents: RepoContents) -> list[Any]:

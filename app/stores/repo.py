@@ -5,20 +5,22 @@ The substitution happens in memory only: the file on disk stays a stock one, and
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 from feast import FeatureStore
-from feast.errors import FeastError
 from feast.infra.registry.sql import SqlRegistry
 from feast.repo_config import RepoConfig
 from pydantic import ValidationError
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, StoreUnavailableError, one_line
 from app.settings import Settings
 from app.stores.folders import make_writable
 
@@ -72,21 +74,35 @@ def open_repo(settings: Settings) -> FeastRepo:
     """
     yaml_path = settings.repo_path / settings.feature_store_yaml
     raw = _read_yaml(yaml_path)
-    _substitute(raw, settings)
-    _resolve_paths(raw, settings)
     try:
-        config = RepoConfig(**raw)
-        config.repo_path = settings.repo_path
-        # Feast builds these lazily; a fault in them should show now and with the file's name.
-        _ = config.registry, config.online_store, config.offline_store, config.batch_engine
-        store = FeatureStore(config=config)
+        _substitute(raw, settings)
+        _resolve_paths(raw, settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{yaml_path}: {error.detail}") from error
+    config = _build(yaml_path, "", lambda: RepoConfig(**raw))
+    config.repo_path = settings.repo_path
+    # Feast builds these lazily; a fault in them should show now, and with the section's name.
+    for section in ("registry", "online_store", "offline_store", "batch_engine"):
+        _build(yaml_path, section, functools.partial(getattr, config, section))
+    store = FeatureStore(config=config)
+    _build(yaml_path, "registry", lambda: store.registry)
+    _build(yaml_path, "provider", lambda: store.provider)
+    return FeastRepo(settings.repo_path, yaml_path, store)
+
+
+def _build(yaml_path: Path, section: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives, or one line that names the file, the section and the fault."""
+    place = f"{yaml_path}: {section}" if section else f"{yaml_path}"
+    try:
+        return make()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        where = ".".join(str(part) for part in (section, *first["loc"]) if part)
         raise ConfigurationError(f"{yaml_path}: {where}: {first['msg']}") from None
-    except (FeastError, ImportError, AssertionError, KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{yaml_path}: {error}") from error
-    return FeastRepo(settings.repo_path, yaml_path, store)
+    except sa.exc.OperationalError as error:
+        raise StoreUnavailableError(f"{place}: the database of the registry does not answer") from error
+    except Exception as error:  # Feast raises whatever a wrong value trips over; to its writer it is one line
+        raise ConfigurationError(f"{place}: {one_line(error)}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -106,7 +122,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         place = f", line {where.line + 1}" if where else ""
-        raise ConfigurationError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or one_line(error)
+        raise ConfigurationError(f"{path}{place}: not valid YAML: {problem}") from None
     if not isinstance(raw, dict):
         raise ConfigurationError(f"{path} is not a mapping of settings; see Feast's feature_store.yaml reference")
     unset = sorted(set(re.findall(r"\$\{(\w+)\}", "\n".join(_strings(raw)))))
@@ -129,24 +146,28 @@ def _strings(value: Any) -> list[str]:
 def _section(raw: dict[str, Any], name: str, default: str) -> dict[str, Any] | None:
     """The mapping under `name`, whichever of Feast's spellings the file uses; None where the store is switched off."""
     value = raw.get(name, default)
+    if value is None:
+        return None
     if isinstance(value, str):
         value = {"type": value}
-    if isinstance(value, dict):
-        raw[name] = value
-        return value
-    return None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name}: must be a mapping with a `type`")
+    if not isinstance(value.setdefault("type", default), str):
+        raise ConfigurationError(f"{name}: `type` must be a text")
+    raw[name] = value
+    return value
 
 
 def _substitute(raw: dict[str, Any], settings: Settings) -> None:
     online = _section(raw, "online_store", "sqlite")
     if online is not None:
-        online["type"] = _ONLINE.get(online.get("type", "sqlite"), online.get("type", "sqlite"))
+        online["type"] = _ONLINE.get(online["type"], online["type"])
         if online["type"] == _ONLINE["redis"]:
             online["read_timeout"] = settings.online_timeout
             online["write_timeout"] = settings.online_write_timeout
     offline = _section(raw, "offline_store", "dask")
     if offline is not None:
-        offline["type"] = _OFFLINE.get(offline.get("type", "dask"), offline.get("type", "dask"))
+        offline["type"] = _OFFLINE.get(offline["type"], offline["type"])
         if offline["type"] == _OFFLINE["duckdb"]:
             for option in set(offline) - _FILE_STORE_OPTIONS:
                 del offline[option]
@@ -156,17 +177,24 @@ def _resolve_paths(raw: dict[str, Any], settings: Settings) -> None:
     """Make the paths of local files absolute; relative ones start at the repo, as for `feast apply` run in it."""
     online = raw.get("online_store")
     if isinstance(online, dict) and online["type"] == _ONLINE["sqlite"]:
-        online["path"] = str(_embedded(online.get("path", "data/online.db"), settings))
+        online["path"] = str(_embedded(_path(online, "online_store", "data/online.db"), settings))
     if isinstance(raw["registry"], str):
         raw["registry"] = {"registry_type": "file", "path": raw["registry"]}
     registry = raw["registry"]
     if not isinstance(registry, dict):
-        return
-    path, prefix = str(registry.get("path", "")), "sqlite:///"
+        raise ConfigurationError("registry: must be a path or a mapping with a `registry_type`")
+    path, prefix = _path(registry, "registry", ""), "sqlite:///"
     if registry.get("registry_type") == "sql" and path.startswith(prefix):
         registry["path"] = prefix + str(_embedded(path.removeprefix(prefix), settings))
     elif registry.get("registry_type", "file") == "file" and path and "://" not in path:
         registry["path"] = str(_embedded(path, settings))
+
+
+def _path(section: dict[str, Any], name: str, default: str) -> str:
+    path = section.get("path", default)
+    if not isinstance(path, str):
+        raise ConfigurationError(f"{name}: `path` must be a string")
+    return path
 
 
 def _embedded(path: str, settings: Settings) -> Path:
