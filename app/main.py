@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from app.api import catalog, health, online, problems, push
 from app.api.state import AppState
+from app.api.threads import BoundedThreads, Probe
 from app.deployment import now, open_metadata
 from app.domain import Catalog
 from app.errors import FreshetError
@@ -73,7 +74,8 @@ def create_app(settings: Settings) -> FastAPI:
             plans=plans,
             reader=online_store,
             pusher=Pusher(online_store, offline_store, due, now, settings.max_clock_skew),
-            checks={"online_store": online_store.ping, "metadata_database": metadata.ping},
+            push_threads=BoundedThreads("push", settings.push_threads, settings.push_timeout),
+            probes=(Probe("online_store", online_store.ping), Probe("metadata_database", metadata.ping)),
             clock=now,
         )
         app.state.freshet = state
@@ -93,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            state.push_threads.close()
             online_store.close()
             metadata.close()
             repo.close()

@@ -86,6 +86,13 @@ class Settings(BaseSettings):
     max_push_rows: int = Field(default=10_000, gt=0)
     """Most rows in one push; more are refused with 422."""
 
+    push_threads: int = Field(default=16, gt=0, le=256)
+    """Pushes that are written at the same time. They have threads of their own, so that reads never wait for them."""
+
+    push_timeout: float = Field(default=10.0, gt=0)
+    """Seconds after which a push is answered with 503 although the stores have not answered; its rows may still be
+    written then."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_PATIENCE = 5.0
+
 
 async def finish_in_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread; when cancelled, let it end first.
+    """Run `work` in a thread; when cancelled, let it end first, if it does within some seconds.
 
     A thread cannot be stopped: one that outlives its task would use stores that the shutdown has closed by then.
     """
@@ -18,5 +20,5 @@ async def finish_in_thread(work: Callable[[], T]) -> T:
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        await asyncio.wait([running], timeout=_PATIENCE)
         raise

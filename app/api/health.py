@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from app import metrics
 from app.api.state import AppState, state_of
-from app.errors import FreshetError
 
-log = structlog.get_logger(__name__)
 router = APIRouter(tags=["operations"])
 
 
@@ -42,13 +39,13 @@ async def livez() -> Alive:
     summary="May it get traffic? Checks plans and stores; 503 from SIGTERM on",
     responses={503: {"model": Readiness}},
 )
-def readyz(state: Annotated[AppState, Depends(state_of)], response: Response) -> Readiness:
+async def readyz(state: Annotated[AppState, Depends(state_of)], response: Response) -> Readiness:
     checks: dict[str, str] = {}
     if state.draining.active:
         checks["process"] = "shutting down"
     checks["plans"] = "ok" if state.plans.loaded else "the registry has not been read yet"
-    for name, check in state.checks.items():
-        checks[name] = _outcome(name, check)
+    outcomes = await asyncio.gather(*(probe.outcome() for probe in state.probes))
+    checks.update({probe.name: outcome for probe, outcome in zip(state.probes, outcomes, strict=True)})
     ready = all(outcome == "ok" for outcome in checks.values())
     # A registry that fails after the plans are built is shown, but does not stop serving: the last plans are good.
     if state.plans.last_error:
@@ -65,14 +62,3 @@ def readyz(state: Annotated[AppState, Depends(state_of)], response: Response) ->
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 def prometheus() -> Response:
     return Response(metrics.exposition(), media_type="text/plain; version=1.0.0; charset=utf-8")
-
-
-def _outcome(name: str, check: Callable[[], None]) -> str:
-    try:
-        check()
-    except FreshetError as error:
-        return error.detail
-    except Exception as error:
-        log.warning("readiness check failed", check=name, error=str(error))
-        return type(error).__name__
-    return "ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import Annotated, Any
 
@@ -52,7 +53,7 @@ class PushAnswer(BaseModel):
     response_model_exclude_none=True,
     description="Valid rows are written even where others are rejected; each row's outcome is in the answer.",
 )
-def push(
+async def push(
     state: Annotated[AppState, Depends(state_of)],
     push_source: str,
     body: Push,
@@ -66,7 +67,8 @@ def push(
     if len(body.rows) > limit:
         message = f"at most {limit} rows in one push (FRESHET_MAX_PUSH_ROWS), got {len(body.rows)}"
         raise InvalidRequestError("Too many rows", [FieldError("rows", message)])
-    results = state.pusher.push(state.plans.catalog, push_source, body.rows, body.to)
+    work = functools.partial(state.pusher.push, state.plans.catalog, push_source, body.rows, body.to)
+    results = await state.push_threads.run(work)
     counts = Counter(result.outcome for result in results)
     return PushAnswer(
         received=len(results),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import Request
 
+from app.api.threads import BoundedThreads, Probe
 from app.pushing.push import Pusher
 from app.serving.reader import OnlineReader
 from app.serving.refresh import PlanBook
@@ -23,13 +24,14 @@ class Draining:
 
 @dataclass(frozen=True)
 class AppState:
-    """The parts of one application. `checks` raise when the store they are named for cannot be used."""
+    """The parts of one application."""
 
     settings: Settings
     plans: PlanBook
     reader: OnlineReader
     pusher: Pusher
-    checks: Mapping[str, Callable[[], None]]
+    push_threads: BoundedThreads
+    probes: Sequence[Probe]
     clock: Callable[[], datetime]
     draining: Draining = field(default_factory=Draining)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Iterator
 
+import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
@@ -16,6 +18,8 @@ from app.errors import ConfigurationError
 from app.logs import configure_logs
 from app.settings import Settings
 from app.stores.repo import open_repo
+
+log = structlog.get_logger(__name__)
 
 
 def serve(host: str, port: int, workers: int) -> None:
@@ -67,9 +71,16 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def address(listener: socket.socket) -> str:
+    """The URL at which the socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def run(listener: socket.socket, workers: int, settings: Settings) -> None:
     """Serve on the socket until told to stop."""
     configure_logs(settings.log_format)
+    log.info("serving", url=address(listener))
     config = uvicorn.Config(
         "app.main:worker_app",
         factory=True,
@@ -83,6 +94,8 @@ def run(listener: socket.socket, workers: int, settings: Settings) -> None:
         Multiprocess(config, sockets=[listener]).run()
         return
     server = uvicorn.Server(config)
+    # uvicorn raises the signal once more when it has ended in good order, which would then end us with a bad status.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

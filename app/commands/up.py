@@ -77,8 +77,7 @@ def _is_behind(parts: Deployment, view: str) -> bool:
 
 
 def _banner(parts: Deployment, listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    base = serving.address(listener)
     out.print(f"\n[bold]Freshet serves {parts.repo.project} at {base}[/]")
     example = next(filter(None, (_example(parts, service, base) for service in parts.catalog.services.values())), None)
     if example:

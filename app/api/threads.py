@@ -1,0 +1,82 @@
+"""Blocking work with a bound on how much of it there is and on how long a caller waits for it.
+
+A thread that waits for a store that hangs cannot be stopped. What may hang therefore gets threads of its own, so that
+reads, which need other stores, never wait behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from app.errors import FreshetError, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_WAITING_PER_THREAD = 25
+
+
+class BoundedThreads:
+    """Threads for one kind of work: at most `threads` at once, a bounded number waiting, answers within `timeout`."""
+
+    def __init__(self, name: str, threads: int, timeout: float) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._limit = threads * (1 + _WAITING_PER_THREAD)
+        self._timeout = timeout
+        self._unfinished = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns. Raises StoreUnavailableError when too much waits already, or it takes too long; in the
+        second case it goes on, and may still have its effect."""
+        if self._unfinished >= self._limit:
+            raise StoreUnavailableError("Too many requests wait for the stores; nothing of this one was done")
+        self._unfinished += 1
+        loop = asyncio.get_running_loop()
+        running = self._executor.submit(work)
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish))
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(running)), self._timeout)
+        except TimeoutError:
+            # Where it has not begun yet it never will, and the caller is told so.
+            begun = "it may still take effect" if not running.cancel() else "nothing of it was done"
+            raise StoreUnavailableError(f"The stores did not answer within {self._timeout:g} s; {begun}") from None
+
+    def close(self) -> None:
+        """Let no more work begin."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _finish(self) -> None:
+        self._unfinished -= 1
+
+
+class Probe:
+    """A health check that always answers: one that hangs is reported, and not started again until it ends."""
+
+    def __init__(self, name: str, check: Callable[[], None], timeout: float = 1.0) -> None:
+        self.name = name
+        self._check = check
+        self._timeout = timeout
+        self._running: asyncio.Task[str] | None = None
+
+    async def outcome(self) -> str:
+        """`ok`, or the reason why not."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(asyncio.to_thread(self._run))
+        done, _ = await asyncio.wait([self._running], timeout=self._timeout)
+        return self._running.result() if done else f"does not answer within {self._timeout:g} s"
+
+    def _run(self) -> str:
+        try:
+            self._check()
+        except FreshetError as error:
+            return error.detail
+        except Exception as error:  # a probe must answer whatever a driver raises
+            log.warning("readiness check failed", check=self.name, error=str(error))
+            return type(error).__name__
+        return "ok"
