@@ -205,8 +205,6 @@ class Catalog:
     services: Mapping[str, ServiceSpec]
     push_sources: Mapping[str, tuple[str, ...]]
     """Push source -> the views that it feeds."""
-    versions: Mapping[tuple[str, int], ViewSpec] = field(default_factory=dict)
-    """Earlier versions of views, for references such as view@v1."""
 
 
 @dataclass(frozen=True)

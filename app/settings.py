@@ -54,8 +54,9 @@ class Settings(BaseSettings):
     auto_migrate: bool = False
     """Migrate a PostgreSQL metadata database at start. An embedded one is always migrated at start."""
 
-    pipelines: str = "ingestion.pipelines:PIPELINES"
-    """The pipelines that `freshet compute` and `freshet backfill` run, as `module:NAME`; empty for none."""
+    pipelines: str | None = None
+    """The pipelines that `freshet compute` and `freshet backfill` run, as `module:NAME`. Default: those that come with
+    the bundled repo for that repo (`ingestion.pipelines:PIPELINES`), and none for any other."""
 
     events_path: Path | None = None
     """Folder of the raw event Parquet files. Default: `events` in the data folder."""
@@ -109,6 +110,14 @@ class Settings(BaseSettings):
     def is_bundled_repo(self) -> bool:
         """Whether the repo is the one that comes with Freshet, whose embedded files follow FRESHET_DATA_DIR."""
         return self.repo_path == BUNDLED_REPO
+
+    @property
+    def pipelines_reference(self) -> str:
+        """The pipelines in force, or an empty text for none. Those of the bundled repo make up events; they must never
+        meet somebody else's view that happens to have the same name."""
+        if self.pipelines is not None:
+            return self.pipelines
+        return "ingestion.pipelines:PIPELINES" if self.is_bundled_repo else ""
 
     @property
     def data_path(self) -> Path:

@@ -20,6 +20,10 @@ from typing import Any
 
 from app.domain import utc
 
+# Stores count seconds from 1970 in local time or in nanoseconds; at the ends of the calendar they fail.
+_EARLIEST, _LATEST = datetime(1800, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+_DEEPEST = 64
+
 _BYTES_TYPES = {"BYTES", "PDF_BYTES", "IMAGE_BYTES"}
 
 
@@ -80,6 +84,8 @@ def _string(value: Any) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueFault("not valid Unicode: it holds a lone surrogate") from None
+    if "\0" in value:
+        raise ValueFault("must not hold a NUL character, which PostgreSQL cannot store")
     return value
 
 
@@ -100,16 +106,18 @@ def _bytes(value: Any) -> bytes:
 
 def parse_timestamp(value: Any) -> datetime:
     """A moment in UTC from RFC 3339 text or epoch seconds, truncated to microseconds; naive text is UTC (rule 1)."""
+    if isinstance(value, bool) or not isinstance(value, datetime | str | int | float):
+        raise ValueFault(f"expected a time in RFC 3339 or epoch seconds, got {describe(value)}")
     try:
-        if isinstance(value, datetime):
-            return utc(value)
-        if isinstance(value, str):
-            return utc(datetime.fromisoformat(value))
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, tz=UTC)
+        if isinstance(value, int | float):
+            moment = datetime.fromtimestamp(value, tz=UTC)
+        else:
+            moment = utc(value if isinstance(value, datetime) else datetime.fromisoformat(value))
     except (ValueError, OverflowError, OSError):
         raise ValueFault("expected a time in RFC 3339 (2026-01-31T12:00:00Z) or epoch seconds") from None
-    raise ValueFault(f"expected a time in RFC 3339 or epoch seconds, got {describe(value)}")
+    if not _EARLIEST <= moment < _LATEST:
+        raise ValueFault("expected a time between the years 1800 and 9000")
+    return moment
 
 
 def _uuid(value: Any) -> str:
@@ -131,20 +139,24 @@ def _decimal(value: Any) -> str:
     return str(number)
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: Any, depth: int = 0) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueFault(f"expected an object, got {describe(value)}")
-    return {_string(key): _json(entry) for key, entry in value.items()}
+    return {_string(key): _json(entry, depth + 1) for key, entry in value.items()}
 
 
-def _json(value: Any) -> Any:
+def _json(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueFault(f"nested deeper than {_DEEPEST} levels")
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, float):
         return _double(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _integer(64)(value)
     if isinstance(value, list):
-        return [_json(entry) for entry in value]
-    return _object(value) if isinstance(value, dict) else value
+        return [_json(entry, depth + 1) for entry in value]
+    return _object(value, depth) if isinstance(value, dict) else value
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {

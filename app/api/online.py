@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictFloat, StrictInt, StrictStr
 
 from app import metrics
 from app.api.problems import RESPONSES
@@ -61,7 +61,7 @@ class OnlineQuery(BaseModel):
     """Join key -> one value per row."""
     request_data: dict[str, Any] = {}
     """Request field of an on-demand view -> one value per row. request_timestamp defaults to now."""
-    max_staleness: str | float | None = None
+    max_staleness: StrictStr | StrictInt | StrictFloat | None = None
     """Serve nothing older: seconds, 15m, 26h or PT5M. A view's own ttl still holds."""
     on_stale: OnStale = OnStale.NULL
 

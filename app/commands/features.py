@@ -72,7 +72,7 @@ def materialize_view(parts: Deployment, name: str, start: datetime | None = None
 
 
 def _pipelines(parts: Deployment, views: list[str] | None) -> list[Pipeline]:
-    known = load_pipelines(parts.settings.pipelines)
+    known = load_pipelines(parts.settings.pipelines_reference)
     for name in views or ():
         if name not in known:
             raise NotFoundError(f"No pipeline computes {name}. Known: {', '.join(known) or 'none'} (FRESHET_PIPELINES)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection
 from datetime import timedelta
 
 from app.commands import serve as serving
@@ -11,7 +10,7 @@ from app.commands.console import out, progress_bar
 from app.commands.definitions import apply_repo
 from app.commands.features import materialize_view, run_pipeline
 from app.deployment import Deployment, deployment, now, open_metadata
-from app.domain import ServiceSpec, ViewSpec
+from app.domain import ServiceSpec
 from app.errors import FreshetError
 from app.jobs.pipelines import Pipeline, load_pipelines
 from app.serving.plan import ServingPlan, compile_service
@@ -44,12 +43,13 @@ def set_up(settings: Settings, repo: FeastRepo) -> None:
     metadata.close()
     apply_repo(repo, settings)
     with deployment(settings, repo) as parts:
-        for pipeline in load_pipelines(settings.pipelines).values():
+        for pipeline in load_pipelines(settings.pipelines_reference).values():
             if pipeline.view in parts.catalog.views:
                 _compute(parts, pipeline)
-        computed = load_pipelines(settings.pipelines).keys()
+        computed = load_pipelines(settings.pipelines_reference).keys()
         for view in parts.catalog.views.values():
-            if view.online and view.enabled and (_is_behind(parts, view.name) or _fed_by_others(view, computed)):
+            # What no pipeline computes may have got rows without our knowledge, or pushed ones that never came online.
+            if view.online and view.enabled and (view.name not in computed or _is_behind(parts, view.name)):
                 materialize_view(parts, view.name)
 
 
@@ -62,11 +62,6 @@ def _compute(parts: Deployment, pipeline: Pipeline) -> None:
             out.print(f"  {written:,} sample events written to {parts.settings.events_folder}")
     moments = [today - timedelta(days=day) for day in reversed(range(_HISTORY_DAYS))]
     run_pipeline(parts, pipeline, moments, None)
-
-
-def _fed_by_others(view: ViewSpec, computed: Collection[str]) -> bool:
-    """Whether rows may have come without Freshet's knowledge: neither computed by a pipeline nor pushed."""
-    return view.name not in computed and view.push_source is None
 
 
 def _is_behind(parts: Deployment, view: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from app.domain import ViewSpec
+from app.errors import InvalidRequestError
 from app.jobs.pipelines import Events, Pipeline
 from app.stores.metadata import MetadataStore
 
@@ -44,16 +45,18 @@ def compute(
 ) -> Computed:
     """Compute one view as of one moment and write the rows offline; the same moment is computed once unless forced.
 
-    Repeating is harmless: the rows of one (as_of, known_at) replace each other.
+    Repeating is harmless: the rows of one (as_of, known_at) replace each other. Raises InvalidRequestError for a moment
+    in the future.
     """
     window = (as_of, known_at or as_of)
+    if max(window) > clock():
+        raise InvalidRequestError(f"{max(window):%Y-%m-%d %H:%M} UTC is in the future; its events have not happened")
     if not force and metadata.has_succeeded(project, "compute", view.name, window):
         return Computed(view.name, as_of, None)
     run_id = metadata.begin_run(project, "compute", view.name, window, clock())
     try:
         table = pipeline.compute(events, as_of, known_at)
-        if table.num_rows:
-            offline.replace(view, table, as_of, window[1])
+        offline.replace(view, table, as_of, window[1])
     except BaseException as error:
         metadata.end_run(run_id, 0, clock(), error=f"{type(error).__name__}: {error}"[:2000])
         raise

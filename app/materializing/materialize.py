@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from app import metrics
 from app.arrow_values import from_arrow
 from app.domain import EntityKey, PushOutcome, ViewSpec, WriteRow
+from app.errors import InvalidRequestError
 
 _ROWS_PER_WRITE = 2_000
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -97,6 +98,8 @@ class Materializer:
         now = self._clock()
         until = min(end or now, now)
         since = start or self._since(view)
+        if since > until:
+            raise InvalidRequestError(f"The window starts at {since:%Y-%m-%d %H:%M} UTC, after its end")
         run_id = self._runs.begin_run(self._project, "materialize", view.name, (since, until), now)
         done = applied = 0
         try:
@@ -108,10 +111,10 @@ class Materializer:
                 done += len(rows)
                 metrics.MATERIALIZATION_ROWS.labels(view.name).inc(len(rows))
                 progress(done, table.num_rows)
+            self._record(view, since, until)
         except BaseException as error:
             self._runs.end_run(run_id, done, self._clock(), error=f"{type(error).__name__}: {error}"[:2000])
             raise
-        self._record(view, since, until)
         self._runs.end_run(run_id, done, self._clock())
         return Materialized(view.name, since, until, done, applied)
 

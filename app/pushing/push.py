@@ -78,7 +78,7 @@ class Pusher:
     ) -> dict[int, RowResult]:
         outcomes: dict[int, list[PushOutcome]] = {row.position: [] for row in rows}
         due = [row.event_timestamp <= now for row in rows]
-        for view in views:
+        for view in (view for view in views if view.online and view.enabled):
             writes = [_write_row(view, row, stamp) for row, stamp in zip(rows, created, strict=True)]
             ready = [write for write, is_due in zip(writes, due, strict=True) if is_due]
             try:
@@ -91,7 +91,9 @@ class Pusher:
                     outcomes[row.position].append(next(written))
                 else:
                     self._due.add(view, write)
-        return {position: _result(position, found) for position, found in outcomes.items()}
+        ahead = "ahead of the clock: written online when it is due"
+        reasons = {row.position: None if is_due else ahead for row, is_due in zip(rows, due, strict=True)}
+        return {position: _result(position, found, reasons[position]) for position, found in outcomes.items()}
 
     def _next_created(self, now: datetime) -> datetime:
         # Rule 1 breaks ties of event timestamps by the created one, so no two rows may share what we stamp.
@@ -121,12 +123,11 @@ def _write_row(view: ViewSpec, row: PushedRow, created: datetime) -> WriteRow:
     )
 
 
-def _result(position: int, outcomes: Sequence[PushOutcome]) -> RowResult:
-    """One outcome over all views: applied where any view took the row."""
+def _result(position: int, outcomes: Sequence[PushOutcome], reason: str | None) -> RowResult:
+    """One outcome over all views: applied where any view took the row, or none was written yet."""
     if not outcomes:
-        return RowResult(position, PushOutcome.APPLIED, "ahead of the clock: written online when it is due")
+        return RowResult(position, PushOutcome.APPLIED, reason)
     for outcome in (PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE):
         if outcome in outcomes:
-            reason = "older than what is stored" if outcome is PushOutcome.LATE else None
-            return RowResult(position, outcome, reason)
+            return RowResult(position, outcome, "older than what is stored" if outcome is PushOutcome.LATE else None)
     raise AssertionError(f"no outcome among {outcomes}")

@@ -50,7 +50,7 @@ class RowSchema:
         faults: list[str] = []
         times = self._event | self._created
         columns = {**self._keys, **self._features}
-        faults += [f"unknown column {name}" for name in row if name not in columns and name not in times]
+        faults += [f"unknown column {_printable(name)}" for name in row if name not in columns and name not in times]
         faults += [f"missing column {name}" for name in columns if name not in row]
         values = self._values(row, columns, faults)
         event = self._time(row, self._event, faults) or now
@@ -87,3 +87,8 @@ class RowSchema:
             except ValueFault as fault:
                 faults.append(f"{name}: {fault}")
         return None
+
+
+def _printable(name: str) -> str:
+    # The caller chose it: it may be anything JSON can say, and of any length.
+    return name.encode("utf-8", "backslashreplace").decode()[:200]

@@ -150,13 +150,8 @@ class _Compiler:
 
     def _stored_view(self, projection: Projection) -> ViewSpec:
         if projection.version is not None:
-            view = self._catalog.versions.get((projection.view, projection.version))
-            if view is None:
-                raise NotServableError(
-                    f"{projection.view}@v{projection.version} cannot be served: there is no online data of that version"
-                )
-        else:
-            view = self._catalog.views.get(projection.view)
+            raise NotServableError(f"{projection.view}@v{projection.version}: one version of a view cannot be read yet")
+        view = self._catalog.views.get(projection.view)
         if view is None:
             raise NotFoundError(f"The registry has no feature view {projection.view}")
         if not view.enabled:
@@ -172,6 +167,8 @@ class _Compiler:
             if (known, shown_as, known_keys) == (view, projection.shown_as, keys):
                 wanted.update(dict.fromkeys(features))
                 return index
+        if any(shown_as == projection.shown_as for _, shown_as, _, _ in self._views):
+            raise NotServableError(f"{projection.shown_as} is read under two keys; give one of them a name (with_name)")
         self._views.append((view, projection.shown_as, dict.fromkeys(features), keys))
         return len(self._views) - 1
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from app import metrics
 from app.domain import EntityKey, OnlineRow, OnStale, ValueStatus, ViewSpec, holds
-from app.errors import StaleFeaturesError
+from app.errors import NotServableError, StaleFeaturesError
 from app.serving.plan import PlannedTransform, PlannedView, ServingPlan
 from app.serving.request import OnlineRequest
 
@@ -120,7 +120,13 @@ def _transform(
         column = _column(views[index], feature, request)
         columns[name] = [value for value, _ in column]
         causes = [_worse(cause, status) for cause, (_, status) in zip(causes, column, strict=True)]
-    results = planned.spec.transform(columns)
+    try:
+        results = planned.spec.transform(columns)
+    except Exception as error:  # the function is the user's; nulls are what it usually trips over
+        name, kind = planned.spec.name, type(error).__name__
+        raise NotServableError(
+            f"The function of on-demand feature view {name} fails on these inputs: {kind}"
+        ) from error
     told = {ValueStatus.OUTSIDE_MAX_AGE} if request.on_stale is not OnStale.NULL else set()
     return {
         field.name: [
@@ -145,7 +151,7 @@ def _worse(one: ValueStatus, other: ValueStatus) -> ValueStatus:
 
 
 def _is_null(value: Any) -> bool:
-    return value is None or value != value
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def _count(plan: ServingPlan, statuses: list[list[ValueStatus]]) -> None:

@@ -13,7 +13,7 @@ import structlog
 
 from app import metrics
 from app.domain import Catalog
-from app.errors import FreshetError, NotFoundError
+from app.errors import FreshetError, NotFoundError, StoreUnavailableError
 from app.serving.plan import ServingPlan, compile_features, compile_service
 from app.threads import finish_in_thread
 
@@ -51,9 +51,9 @@ class PlanBook:
 
     @property
     def catalog(self) -> Catalog:
-        """The catalog in use. Raises NotFoundError before the first one is loaded."""
+        """The catalog in use. Raises StoreUnavailableError before the first one is loaded."""
         if self._edition is None:
-            raise NotFoundError("The registry has not been read yet")
+            raise StoreUnavailableError("The registry has not been read yet")
         return self._edition.catalog
 
     @property
@@ -69,7 +69,8 @@ class PlanBook:
             known = ", ".join(catalog.services) or "none yet; run `freshet apply`"
             raise NotFoundError(f"There is no feature service {name}. Known: {known}")
         if isinstance(plan, FreshetError):
-            raise plan
+            # A new one each time: an exception keeps the frames of everywhere it was raised.
+            raise type(plan)(plan.detail, plan.errors)
         return plan
 
     def look_up(self, name: str) -> tuple[ServingPlan | None, str | None]:

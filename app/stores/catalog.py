@@ -35,7 +35,7 @@ _DUMMY = "__dummy"
 
 @dataclass(frozen=True)
 class CatalogSnapshot:
-    """A catalog, and Feast's own view objects by name (`view@vN` for earlier versions), read at one moment."""
+    """A catalog, and Feast's own view objects by name, read at one moment."""
 
     catalog: Catalog
     feast_views: Mapping[str, FeatureView]
@@ -155,6 +155,8 @@ def _refusal(view: OnDemandFeatureView) -> str | None:
         return "it writes its result to the online store (write_to_online_store), which is not supported yet"
     if view.aggregations:
         return "it aggregates instead of transforming, which is not supported"
+    if any(projection.join_key_map for projection in view.source_feature_view_projections.values()):
+        return "it reads a source under renamed join keys, which is not supported"
     if view.mode not in ("python", "pandas"):
         return f"its mode {view.mode} is not supported"
     return None

@@ -36,14 +36,19 @@ end
 
 local function compare(a, b)
   if a == b then return 0 end
-  -- None is older than any.
-  if a == '' then return -1 end
-  if b == '' then return 1 end
   local a_seconds, a_nanos = timestamp(a, 1)
   local b_seconds, b_nanos = timestamp(b, 1)
   if a_seconds ~= b_seconds then return a_seconds < b_seconds and -1 or 1 end
   if a_nanos ~= b_nanos then return a_nanos < b_nanos and -1 or 1 end
   return 0
+end
+
+-- The same for created timestamps, where '' is none, which is older than any.
+local function compare_created(a, b)
+  if a == b then return 0 end
+  if a == '' then return -1 end
+  if b == '' then return 1 end
+  return compare(a, b)
 end
 
 local function stored_created(clock, event)
@@ -57,7 +62,7 @@ local function decide(key, event, created, fields, values)
   local current = redis.call('HMGET', key, ARGV[2], ARGV[3], unpack(fields))
   if not current[1] then return 1 end
   local order = compare(event, current[1])
-  if order == 0 then order = compare(created, stored_created(current[2], current[1])) end
+  if order == 0 then order = compare_created(created, stored_created(current[2], current[1])) end
   if order ~= 0 then return order > 0 and 1 or 0 end
   for i, value in ipairs(values) do
     if current[i + 2] ~= value then return 1 end

@@ -47,6 +47,10 @@ def apply_definitions(repo: FeastRepo, settings: Settings) -> list[Change]:
             changes = _changes(repo, contents)
             if any(change.action != "kept" for change in changes):
                 repo.store.apply(_objects(contents), partial=True)
+            else:
+                # The registry may know tables that a lost online store no longer has.
+                tables = [*contents.feature_views, *contents.stream_feature_views]
+                repo.store.provider.update_infra(repo.project, [], tables, [], contents.entities, partial=True)
     except sa.exc.OperationalError as error:
         raise StoreUnavailableError("The database of the registry does not answer") from error
     except FreshetError:

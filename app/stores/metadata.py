@@ -7,6 +7,7 @@ idempotence of a start rest on it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -84,9 +85,21 @@ class MetadataStore:
         """Bring the schema to the newest revision; tells whether there was anything to do."""
         if self.is_current():
             return False
-        with self._errors():
+        with self._errors(), self._alone():
             command.upgrade(alembic_config(self._url), "head")
         return True
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep every other process from migrating at the same time; Alembic itself does not."""
+        if self._embedded:
+            with Path(f"{self._url.removeprefix('sqlite:///')}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            return
+        with self._engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_lock(hashtext('freshet migrations'))"))
+            yield
 
     def is_current(self) -> bool:
         """Whether the schema is at the newest revision."""
@@ -113,8 +126,8 @@ class MetadataStore:
             connection.execute(sa.update(Run).where(Run.id == run_id).values(values))
 
     def last_success(self, project: str, kind: str, view: str) -> datetime | None:
-        """The latest window end of a successful run."""
-        query = sa.select(sa.func.max(Run.window_end)).where(*_succeeded(project, kind, view))
+        """The latest window end of a successful run that found rows; one without may only have come too early."""
+        query = sa.select(sa.func.max(Run.window_end)).where(*_succeeded(project, kind, view), Run.rows > 0)
         with self._errors(), self._engine.connect() as connection:
             newest = connection.execute(query).scalar()
         return utc(newest) if newest else None

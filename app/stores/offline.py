@@ -14,13 +14,13 @@ from app.arrow_values import to_arrow
 from app.domain import Row, ViewSpec
 from app.errors import FieldError, InvalidRequestError, NotFoundError
 from app.stores.arrow_types import UTC_MICROS, arrow_type, as_type, as_utc
-from app.stores.offline_files import FileOfflineStore, is_parquet
+from app.stores.offline_files import FileOfflineStore, is_parquet, is_remote
 from app.stores.offline_postgres import PostgreSQLOfflineStore
 from app.stores.repo import FeastRepo
 
 
 class FeastOfflineStore:
-    """Implements app.pushing.ports.OfflineWriter and app.materializing.ports.OfflineReader."""
+    """Implements app.pushing.ports.OfflineWriter and app.materializing.materialize.OfflineReader."""
 
     def __init__(self, repo: FeastRepo) -> None:
         self._config = repo.store.config
@@ -85,7 +85,7 @@ class FeastOfflineStore:
         source = self._source(view)
         times = {source.timestamp_field: as_of, source.created_timestamp_column: created}
         replacing = {column: moment for column, moment in times.items() if column}
-        if isinstance(self._store, FileOfflineStore) and is_parquet(source):
+        if isinstance(self._store, FileOfflineStore) and _is_ours(self._store, source):
             part = f"as_of={as_of:%Y%m%dT%H%M%S.%fZ}-known_at={created:%Y%m%dT%H%M%S.%fZ}"
             self._store.write_rows(self._config, source, table, part, replacing)
         elif isinstance(self._store, PostgreSQLOfflineStore):
@@ -148,5 +148,5 @@ def _array(values: list[Any], dtype: pa.DataType, name: str) -> pa.Array:
 
 def _is_ours(store: Any, source: Any) -> bool:
     if isinstance(store, FileOfflineStore):
-        return is_parquet(source) and "://" not in source.path
+        return is_parquet(source) and not is_remote(source)
     return isinstance(store, PostgreSQLOfflineStore)

@@ -34,7 +34,9 @@ from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from ibis.expr.types import Table
 
+from app.errors import ConfigurationError
 from app.stores.arrow_job import ArrowJob
+from app.stores.arrow_types import conformed
 
 
 class FileOfflineStoreConfig(stock.DuckDBOfflineStoreConfig):
@@ -66,9 +68,19 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
         files = parquet_files(config, data_source)
         times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
         columns = list(dict.fromkeys([*join_key_columns, *feature_name_columns, *times]))
-        query = _latest_query(columns, join_key_columns, feature_name_columns, times)
-        parameters = [[str(file) for file in files], start_date.astimezone(UTC), end_date.astimezone(UTC)]
-        return ArrowJob(lambda: _run(query, parameters) if files else _empty(config, data_source, columns, times))
+        names = [str(file) for file in files]
+        bounds = [start_date.astimezone(UTC), end_date.astimezone(UTC)]
+
+        def compute() -> pa.Table:
+            if not files:
+                return _empty(columns, times)
+            with duckdb.connect() as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                present = _columns(connection, names, data_source, [*join_key_columns, *times])
+                query = _latest_query(columns, join_key_columns, feature_name_columns, times, present)
+                return connection.sql(query, params=[names, *bounds]).to_arrow_table()
+
+        return ArrowJob(compute)
 
     @staticmethod
     def get_historical_features(
@@ -101,7 +113,7 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
     ) -> None:
         """Feast's append; see write_rows."""
         source = feature_view.batch_source
-        if not is_parquet(source) or urlparse(source.path).netloc:
+        if not is_parquet(source) or is_remote(source):
             stock.DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
             return
         FileOfflineStore.write_rows(config, source, table)
@@ -121,7 +133,7 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
         A folder gets one more part file, or the part called `part` is replaced. A single file is rewritten under a
         lock, which costs what the file is large, without its rows that have the values of `replacing`.
         """
-        path = Path(FileSource.get_uri_for_file_path(config.repo_path, source.path))
+        path = local_path(config, source)
         if path.suffix == ".parquet":
             _append_to_file(path, table, replacing or {})
             return
@@ -134,11 +146,21 @@ def is_parquet(source: DataSource | None) -> bool:
     return isinstance(source, FileSource) and isinstance(source.file_format, ParquetFormat | None)
 
 
+def is_remote(source: FileSource) -> bool:
+    """Whether the source lies on another filesystem than the local one, such as s3."""
+    return urlparse(source.path).scheme not in ("", "file")
+
+
+def local_path(config: RepoConfig, source: FileSource) -> Path:
+    """Where a local source is; a relative path starts at the repo."""
+    return Path(FileSource.get_uri_for_file_path(config.repo_path, source.path.removeprefix("file://")))
+
+
 def parquet_files(config: RepoConfig, source: FileSource) -> list[str | Path]:
     """The files of a source: itself, those of a folder or glob in name order; none where nothing was ever written."""
-    if urlparse(source.path).netloc:
+    if is_remote(source):
         return [source.path]
-    path = Path(FileSource.get_uri_for_file_path(config.repo_path, source.path))
+    path = local_path(config, source)
     if path.is_dir():
         return sorted(path.rglob("*.parquet"))
     if any(character in path.name for character in "*?["):
@@ -168,7 +190,7 @@ def _append_to_file(path: Path, table: pa.Table, replacing: Mapping[str, datetim
             if replacing:
                 replaced = (pc.equal(stored[column], pa.scalar(value)) for column, value in replacing.items())
                 stored = stored.filter(pc.invert(pc.fill_null(functools.reduce(pc.and_, replaced), False)))
-            table = pa.concat_tables([stored, table.select(stored.column_names).cast(stored.schema)])
+            table = pa.concat_tables([stored, conformed(table, stored.schema)], promote_options="default")
         write_part(path.parent, path.name, table)
 
 
@@ -180,30 +202,41 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _latest_query(columns: Sequence[str], keys: Sequence[str], features: Sequence[str], times: Sequence[str]) -> str:
-    # Casting to microseconds here makes pandas' nanosecond files comparable with the bounds.
-    shown = ", ".join(
-        f"CAST({_quoted(name)} AS TIMESTAMPTZ) AS {_quoted(name)}" if name in times else _quoted(name)
-        for name in columns
-    )
-    # Among equal times the order of the values decides, so that every engine and every run picks the same row.
+def _columns(
+    connection: duckdb.DuckDBPyConnection, files: list[str], source: DataSource, needed: Sequence[str]
+) -> set[str]:
+    """The columns of the files. Raises ConfigurationError where a key or time is not among them."""
+    found = connection.sql("DESCRIBE SELECT * FROM read_parquet($1, union_by_name = true)", params=[files]).fetchall()
+    present = {str(name) for name, *_ in found}
+    missing = [name for name in needed if name not in present]
+    if missing:
+        raise ConfigurationError(f"Source {source.name} has no column {', '.join(missing)}")
+    return present
+
+
+def _latest_query(
+    columns: Sequence[str], keys: Sequence[str], features: Sequence[str], times: Sequence[str], present: set[str]
+) -> str:
+    def shown(name: str) -> str:
+        if name in times:
+            # Casting to microseconds here makes pandas' nanosecond files comparable with the bounds.
+            return f"CAST({_quoted(name)} AS TIMESTAMPTZ) AS {_quoted(name)}"
+        # A feature that was added after the last row was written is null in all of them.
+        return _quoted(name) if name in present else f"NULL AS {_quoted(name)}"
+
+    inner = ", ".join(map(shown, columns))
+    # Among equal times the greatest values win, so that every run picks the same row.
     order = ", ".join(f"{_quoted(name)} DESC NULLS LAST" for name in [*times, *features])
     return (
-        f"SELECT {', '.join(map(_quoted, columns))} FROM (SELECT {shown} FROM read_parquet($1, union_by_name = true)) "  # noqa: S608
+        f"SELECT {', '.join(map(_quoted, columns))} FROM (SELECT {inner} FROM read_parquet($1, union_by_name = true)) "  # noqa: S608
         f"WHERE {_quoted(times[0])} >= $2 AND {_quoted(times[0])} <= $3 "
         f"QUALIFY row_number() OVER (PARTITION BY {', '.join(map(_quoted, keys)) or '1'} ORDER BY {order}) = 1"
     )
 
 
-def _run(query: str, parameters: list[Any]) -> pa.Table:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        return connection.sql(query, params=parameters).to_arrow_table()
-
-
-def _empty(config: RepoConfig, source: DataSource, columns: Sequence[str], times: Sequence[str]) -> pa.Table:
+def _empty(columns: Sequence[str], times: Sequence[str]) -> pa.Table:
     stamp = pa.timestamp("us", tz="UTC")
-    return pa.table({name: pa.array([], stamp if name in times else pa.string()) for name in columns})
+    return pa.table({name: pa.array([], stamp if name in times else pa.null()) for name in columns})
 
 
 def _read_source(config: RepoConfig, source: DataSource) -> Table:

@@ -16,6 +16,7 @@ from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.utils.postgres.connection_utils import _get_conn
 from feast.type_map import arrow_to_pg_type, pg_type_code_to_arrow
 from psycopg import sql
+from psycopg.types.numeric import FloatLoader
 
 from app.errors import ConfigurationError, StoreUnavailableError
 from app.stores.arrow_job import ArrowJob
@@ -49,23 +50,24 @@ class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
         """
         times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
         columns = list(dict.fromkeys([*join_key_columns, *feature_name_columns, *times]))
-        order = [
-            *(sql.SQL("{} DESC NULLS LAST").format(sql.Identifier(name)) for name in times),
-            # Among equal times the order of the values decides; text has one for every type.
-            *(sql.SQL("{}::text DESC NULLS LAST").format(sql.Identifier(name)) for name in feature_name_columns),
-        ]
-        query = sql.SQL(
-            "SELECT {columns} FROM (SELECT {columns}, row_number() OVER ({partition} ORDER BY {order}) AS _position"
-            " FROM {source} AS _source WHERE {timestamp} >= %s AND {timestamp} <= %s) AS _ranked WHERE _position = 1"
-        ).format(
-            columns=_list(columns),
-            partition=sql.SQL("PARTITION BY {}").format(_list(join_key_columns)) if join_key_columns else sql.SQL(""),
-            order=sql.SQL(", ").join(order),
-            source=sql.SQL(data_source.get_table_query_string()),
-            timestamp=sql.Identifier(timestamp_field),
-        )
+        # psycopg takes a percent sign for a placeholder; a query source may well hold one.
+        source = sql.SQL(data_source.get_table_query_string().replace("%", "%%"))
         bounds = (start_date.astimezone(UTC), end_date.astimezone(UTC))
-        return ArrowJob(lambda: _fetch(config, query, bounds, columns))
+
+        def compute() -> pa.Table:
+            with _connect(config) as connection:
+                present = _present(connection, source)
+                if present is None:
+                    return pa.table({name: pa.array([], pa.null()) for name in columns})
+                known = [name for name in columns if name in present]
+                features = [name for name in feature_name_columns if name in present]
+                table = _fetch(connection, _latest_query(source, known, join_key_columns, features, times), bounds)
+            # A feature that was added after the last row was written is null in all of them.
+            for name in set(columns) - present:
+                table = table.append_column(name, pa.nulls(table.num_rows))
+            return table
+
+        return ArrowJob(compute)
 
     @staticmethod
     def offline_write_batch(
@@ -87,7 +89,8 @@ class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
         name = source._postgres_options._table
         if not name:
             raise ConfigurationError(f"Source {source.name} is a query; rows can only be written to a table")
-        target = sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
+        # Feast reads the name unquoted, which PostgreSQL folds to lower case.
+        target = sql.SQL(".").join(sql.Identifier(part.lower()) for part in name.split("."))
         with _connect(config) as connection, connection.cursor() as cursor:
             _make_table(cursor, name, target, table.schema)
             if replacing:
@@ -108,6 +111,8 @@ def _connect(config: RepoConfig) -> psycopg.Connection[Any]:
     except psycopg.OperationalError as error:
         raise StoreUnavailableError("PostgreSQL (offline store) does not accept connections") from error
     connection.execute("SET TIME ZONE 'UTC'")
+    # Feast has no decimal columns offline: a numeric is read as the float that its features are.
+    connection.adapters.register_loader("numeric", FloatLoader)
     return connection
 
 
@@ -116,8 +121,14 @@ def _list(names: Sequence[str]) -> sql.Composed:
 
 
 def _make_table(cursor: psycopg.Cursor[Any], name: str, target: sql.Composed, schema: pa.Schema) -> None:
+    """Make the table, or add the columns of features that are newer than it is."""
     quoted = target.as_string(cursor)
     if cursor.execute("SELECT to_regclass(%s)", [quoted]).fetchone() != (None,):
+        cursor.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(target))
+        present = {column.name for column in cursor.description or ()}
+        for field in (field for field in schema if field.name not in present):
+            column = sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_column_type(field.type)))
+            cursor.execute(sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(target, column))
         return
     # IF NOT EXISTS does not keep two first writers apart: one fails on the catalogue's unique index.
     cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"freshet {name}"])
@@ -134,22 +145,50 @@ def _create_statement(target: sql.Composed, schema: pa.Schema) -> sql.Composed:
 def _column_type(dtype: pa.DataType) -> str:
     if pa.types.is_timestamp(dtype):
         return "timestamptz"
+    if pa.types.is_list(dtype):
+        return f"{_column_type(dtype.value_type)}[]"
     return str(arrow_to_pg_type(str(dtype)))
 
 
-def _fetch(config: RepoConfig, query: sql.Composed, bounds: tuple[datetime, datetime], columns: list[str]) -> pa.Table:
-    with _connect(config) as connection:
-        try:
-            cursor = connection.execute(query, bounds)
-        except psycopg.errors.UndefinedTable:
-            connection.rollback()
-            return pa.table({name: pa.array([], pa.null()) for name in columns})
-        types = [(column.name, pg_type_code_to_arrow(column.type_code)) for column in cursor.description or ()]
-        rows = cursor.fetchall()
+def _present(connection: psycopg.Connection[Any], source: sql.SQL) -> set[str] | None:
+    """The columns of a table or query source; None where the table was never made."""
+    try:
+        # With parameters, although there are none: only then does a doubled percent sign mean one.
+        cursor = connection.execute(sql.SQL("SELECT * FROM {} AS _source LIMIT 0").format(source), ())
+    except psycopg.errors.UndefinedTable:
+        connection.rollback()
+        return None
+    return {column.name for column in cursor.description or ()}
+
+
+def _latest_query(
+    source: sql.SQL, columns: Sequence[str], keys: Sequence[str], features: Sequence[str], times: Sequence[str]
+) -> sql.Composed:
+    order = [
+        *(sql.SQL("{} DESC NULLS LAST").format(sql.Identifier(name)) for name in times),
+        # Among equal times the greatest values win; jsonb has an order for every type, and numbers in theirs.
+        *(sql.SQL("to_jsonb({}) DESC NULLS LAST").format(sql.Identifier(name)) for name in features),
+    ]
+    return sql.SQL(
+        "SELECT {columns} FROM (SELECT {columns}, row_number() OVER ({partition} ORDER BY {order}) AS _position"
+        " FROM {source} AS _source WHERE {timestamp} >= %s AND {timestamp} <= %s) AS _ranked WHERE _position = 1"
+    ).format(
+        columns=_list(columns),
+        partition=sql.SQL("PARTITION BY {}").format(_list(keys)) if keys else sql.SQL(""),
+        order=sql.SQL(", ").join(order),
+        source=source,
+        timestamp=sql.Identifier(times[0]),
+    )
+
+
+def _fetch(connection: psycopg.Connection[Any], query: sql.Composed, bounds: tuple[datetime, datetime]) -> pa.Table:
+    cursor = connection.execute(query, bounds)
+    types = [(column.name, pg_type_code_to_arrow(column.type_code)) for column in cursor.description or ()]
+    rows = cursor.fetchall()
     values = zip(*rows, strict=True) if rows else ([] for _ in types)
     # Feast's map calls every timestamp naive; taking the type from the values keeps the zone.
     arrays = [
         pa.array(column, None if pa.types.is_timestamp(dtype) else dtype)
         for column, (_, dtype) in zip(map(list, values), types, strict=True)
     ]
-    return pa.table(arrays, names=columns)
+    return pa.table(arrays, names=[name for name, _ in types])

@@ -84,7 +84,7 @@ class FeastOnlineStore:
             self._store.disconnect()
 
     def _feast_view(self, view: ViewSpec) -> FeatureView:
-        table = self._views.get(view.name if view.version is None else f"{view.name}@v{view.version}")
+        table = self._views.get(view.name)
         if table is None:
             raise NotFoundError(f"The registry has no feature view {view.name}")
         return table

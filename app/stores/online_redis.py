@@ -153,3 +153,6 @@ def _errors() -> Iterator[None]:
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
         # redis-py's message may hold the address; it goes to the log as the cause, not to the caller.
         raise StoreUnavailableError(f"Redis does not answer ({type(error).__name__})") from error
+    except redis.exceptions.RedisError as error:
+        # Out of memory, loading, read-only replica...: the first word is Redis' code for it.
+        raise StoreUnavailableError(f"Redis refuses the command ({str(error).partition(' ')[0]})") from error

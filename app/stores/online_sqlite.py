@@ -1,15 +1,16 @@
 """Feast's SQLite online store with the rules kept: a compare-and-set write, and timestamps to the microsecond.
 
 Stock Feast keeps whole seconds in `event_ts` and upserts late rows over newer ones. This class writes the same tables,
-which stock Feast reads, and adds one more "feature" per entity, `_fc`, that holds the exact event and created
-timestamps. It counts only while its event part agrees with the `event_ts` beside it: stock writers do not update it.
+which stock Feast reads, and adds one more "feature" per entity, `_fc`: the `event_ts` that was written with it, and the
+exact event and created timestamps. It counts only while that `event_ts` still stands beside it: stock writers do not
+update it. (The number itself is kept because stock Feast shifts it by the process's time zone, which may change.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import sqlite3
-import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,20 +46,28 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._conn: sqlite3.Connection | None = None
+        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
 
     def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
-        """One connection a thread: sqlite3 connections do not serve two at once."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self._get_db_path(config), timeout=5.0, check_same_thread=False)
-            # Readers then never wait for the writer, nor it for them.
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            self._local.connection = connection
-            self._connections.append(connection)
-        return connection
+        """The connection of Feast's own methods, such as the making of tables; ours borrow others."""
+        if self._conn is None:
+            self._conn = _connect(self._get_db_path(config))
+        return self._conn
+
+    @contextlib.contextmanager
+    def _borrowed(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:
+        """A connection for one thread at a time; as many are kept as were ever used at once."""
+        with _errors():
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                connection = _connect(self._get_db_path(config))
+            try:
+                with connection:
+                    yield connection
+            finally:
+                self._idle.put(connection)
 
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None
@@ -73,7 +82,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         name = _table_name(config, table)
         keys = [_key(config, row[0]) for row in data]
         outcomes: list[PushOutcome] = []
-        with _errors(), self._get_conn(config) as connection:
+        with self._borrowed(config) as connection:
             connection.execute("BEGIN IMMEDIATE")
             stored = self._stored(connection, name, keys)
             for key, (_, values, event, created) in zip(keys, data, strict=True):
@@ -95,9 +104,8 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         connection: sqlite3.Connection, name: str, key: bytes, values: dict[str, ValueProto], row: Stored
     ) -> None:
         clock = ValueProto()
-        clock.int64_list_val.val.append(_micros(row.event))
-        if row.created is not None:
-            clock.int64_list_val.val.append(_micros(row.created))
+        times = [row.event, *([row.created] if row.created else [])]
+        clock.int64_list_val.val.extend([_stock_seconds(row.event), *map(_micros, times)])
         connection.executemany(
             f"INSERT INTO {_quoted(name)} (entity_key, feature_name, value, value_text, event_ts, created_ts) "  # noqa: S608
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, "
@@ -124,8 +132,8 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
     ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
         """Rows in the order of the keys, (None, None) where there is none; timestamps are aware, in UTC."""
         keys = [_key(config, key) for key in entity_keys]
-        with _errors():
-            stored = self._stored(self._get_conn(config), _table_name(config, table), keys)
+        with self._borrowed(config) as connection:
+            stored = self._stored(connection, _table_name(config, table), keys)
         wanted = requested_features or [feature.name for feature in table.features]
         return [
             (None, None)
@@ -151,8 +159,8 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
 
     def ping(self, config: RepoConfig) -> None:
         """Raise StoreUnavailableError unless the file can be read."""
-        with _errors():
-            self._get_conn(config).execute("SELECT 1 FROM sqlite_master LIMIT 1")
+        with self._borrowed(config) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
 
     def teardown(self, config: RepoConfig, tables: Any, entities: Any) -> None:
         """Feast's teardown, after our connections are closed."""
@@ -160,10 +168,20 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         super().teardown(config, tables, entities)
 
     def disconnect(self) -> None:
-        """Close the connections of all threads; Feast's own close is for its async server."""
-        self._local = threading.local()
-        while self._connections:
-            self._connections.pop().close()
+        """Close the idle connections and Feast's; its own close is for its async server."""
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
+    # Readers then never wait for the writer, nor it for them.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
 def _row(features: dict[str, tuple[bytes, Any, Any]]) -> Stored:
@@ -172,10 +190,10 @@ def _row(features: dict[str, tuple[bytes, Any, Any]]) -> Stored:
     created = max((int(cell[2]) for cell in features.values() if cell[2] is not None), default=None)
     values = {name: cell[0] for name, cell in features.items()}
     if clock is not None:
-        micros = list(ValueProto.FromString(clock[0]).int64_list_val.val)
-        exact = _EPOCH + timedelta(microseconds=micros[0])
-        if seconds is None or _stock_seconds(exact) == seconds:
-            return Stored(exact, _EPOCH + timedelta(microseconds=micros[1]) if len(micros) > 1 else None, values)
+        stock_seconds, *micros = ValueProto.FromString(clock[0]).int64_list_val.val
+        if seconds is None or stock_seconds == seconds:
+            times = [_EPOCH + timedelta(microseconds=value) for value in micros]
+            return Stored(times[0], times[1] if len(times) > 1 else None, values)
     return Stored(_from_stock(seconds or 0), None if created is None else _from_stock(created), values)
 
 

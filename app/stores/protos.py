@@ -16,7 +16,7 @@ from feast.type_map import feast_value_type_to_python_type, python_values_to_pro
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from app.domain import EntityKey, OnlineRow, WriteRow
+from app.domain import EntityKey, OnlineRow, WriteRow, utc
 from app.errors import FieldError, InvalidRequestError
 
 _SCALAR_FIELDS = {
@@ -132,9 +132,9 @@ def decode_row(timestamp: datetime | None, values: Mapping[str, ValueProto] | No
     if timestamp is None or values is None:
         return None
     native = {name: decode(value) for name, value in values.items()}
-    if timestamp.timestamp() == 0 and all(value is None for value in native.values()):
+    if utc(timestamp).timestamp() == 0 and all(value is None for value in native.values()):
         return None
-    return OnlineRow(timestamp, native)
+    return OnlineRow(utc(timestamp), native)
 
 
 def encode_timestamp(moment: datetime) -> bytes:

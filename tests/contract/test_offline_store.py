@@ -129,8 +129,8 @@ def test_the_newest_row_of_each_entity_up_to_the_cutoff(offline: OfflineCase) ->
 
 def test_ties_go_to_the_newest_created_timestamp_and_then_to_the_greatest_value(offline: OfflineCase) -> None:
     offline.append((1, 1.0, NOON, NOON + HOUR), (1, 2.0, NOON, NOON))
-    offline.append((2, 5.0, NOON, NOON), (2, 6.0, NOON, NOON))
-    assert offline.newest() == {1: 1.0, 2: 6.0}
+    offline.append((2, 9.0, NOON, NOON), (2, 10.0, NOON, NOON))
+    assert offline.newest() == {1: 1.0, 2: 10.0}
 
 
 def test_times_come_back_in_utc_to_the_microsecond(offline: OfflineCase) -> None:

@@ -35,7 +35,7 @@ def test_the_server_answers_as_it_says(client: TestClient, method: str, path: st
 
     @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=QUIET, database=None)
     @given(case=operation.as_strategy(generation_mode=mode))
-    def check(case: Case) -> None:
+    def check(case: Case[Any]) -> None:
         request = case.as_transport_kwargs(base_url="http://testserver")
         body = {"json": request["json"]} if "json" in request else {"content": request.get("data")}
         response = client.request(

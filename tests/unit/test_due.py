@@ -50,3 +50,34 @@ def test_rows_wait_on_while_the_store_is_down() -> None:
     store.broken = False
     assert due.write_due()
     assert store.written == [NOW]
+
+
+def test_a_row_that_cannot_be_written_does_not_hold_up_the_others() -> None:
+    class Picky(Store):
+        def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+            if rows[0].created_timestamp is None:
+                raise KeyError("its view is gone")
+            return super().write(view, rows)
+
+    store = Picky()
+    due = DueRows(store, lambda: store.now)
+    due.add(profile, WriteRow(EntityKey(("user_id",), ("bad",)), {}, NOW - SECOND, None))
+    due.add(profile, WriteRow(EntityKey(("user_id",), ("good",)), {}, NOW, NOW))
+    assert due.write_due()
+    assert store.written == [NOW]
+    assert len(due) == 0
+
+
+def test_a_row_that_comes_while_another_is_written_is_kept() -> None:
+    class Slow(Store):
+        def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+            if not self.written:
+                # Another thread's push, of a row that is due earlier.
+                due.add(profile, WriteRow(EntityKey(("user_id",), ("other",)), {}, NOW - SECOND, None))
+            return super().write(view, rows)
+
+    store = Slow()
+    due = DueRows(store, lambda: store.now)
+    due.add(profile, WriteRow(EntityKey(("user_id",), ("first",)), {}, NOW, None))
+    assert due.write_due()
+    assert store.written == [NOW, NOW - SECOND]

@@ -55,7 +55,7 @@ def test_an_alias_and_a_renamed_join_key() -> None:
         ("nothing:x", NotFoundError, "no feature view nothing"),
         ("profile:x", NotFoundError, "profile has no feature x"),
         ("scaled_age:x", NotFoundError, "scaled_age has no feature x"),
-        ("profile@v3:age", NotServableError, "profile@v3 cannot be served"),
+        ("profile@v3:age", NotServableError, "profile@v3: one version"),
         ("profile", InvalidRequestError, "not valid"),
     ],
 )

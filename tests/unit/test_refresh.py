@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.domain import Catalog, Projection
-from app.errors import NotFoundError, NotServableError
+from app.errors import NotFoundError, NotServableError, StoreUnavailableError
 from app.serving import refresh
 from app.serving.refresh import PlanBook
 from tests.unit.catalogs import catalog, service
@@ -54,7 +54,7 @@ def test_a_change_swaps_all_plans_and_a_broken_service_does_not_spoil_the_others
 def test_nothing_is_served_before_the_first_catalog() -> None:
     book = PlanBook(Source([ONE]))
     assert not book.loaded
-    with pytest.raises(NotFoundError, match="not been read"):
+    with pytest.raises(StoreUnavailableError, match="not been read"):
         book.service("one")
 
 
