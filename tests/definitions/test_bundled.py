@@ -88,6 +88,18 @@ def test_the_views_are_what_the_contract_says(catalog: Catalog) -> None:
     ]
 
 
+def test_engagement_is_null_where_it_would_divide_by_zero_or_nothing(catalog: Catalog) -> None:
+    columns: dict[str, list[Any]] = {
+        "user_activity__total_tokens_7d": [10, 5, None, float("nan")],
+        "user_activity__messages_sent_7d": [0, 2, 3, 1],
+        "user_activity__sessions_7d": [0, 1, None, 0],
+    }
+    assert catalog.on_demand_views["user_engagement"].transform(columns) == {
+        "tokens_per_message": [None, 2.5, None, None],
+        "messages_per_session": [None, 2.0, None, None],
+    }
+
+
 def test_the_profiles_differ_in_stores_only() -> None:
     def rest(name: str) -> dict[str, Any]:
         config = yaml.safe_load((BUNDLED_REPO / name).read_text(encoding="utf-8"))

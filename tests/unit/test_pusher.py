@@ -1,0 +1,92 @@
+"""Pushing over stores in memory: one offline row however many views, offline before online, stamps that increase."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.domain import Catalog, PushOutcome, PushTarget, Row, ViewSpec, WriteRow
+from app.errors import NotFoundError, StoreUnavailableError
+from app.pushing.due import DueRows
+from app.pushing.push import Pusher
+from tests.unit.catalogs import catalog, profile
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+BOTH, ONLINE = PushTarget.ONLINE_AND_OFFLINE, PushTarget.ONLINE
+
+second = dataclasses.replace(profile, name="second")
+hidden = dataclasses.replace(profile, name="hidden", online=False)
+
+
+class Stores:
+    """Both stores; remembers the order of what was written."""
+
+    def __init__(self, online_is_down: bool = False) -> None:
+        self.online_is_down = online_is_down
+        self.log: list[str] = []
+        self.created: list[datetime] = []
+
+    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+        if self.online_is_down:
+            raise StoreUnavailableError("down")
+        self.log.append(f"online {view.name} {len(rows)}")
+        return [PushOutcome.APPLIED if view.name == "profile" else PushOutcome.LATE] * len(rows)
+
+    def append(
+        self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
+    ) -> None:
+        self.log.append(f"offline {'+'.join(view.name for view in views)} {len(rows)}")
+        self.created += [created for _, created in times]
+
+    def pusher(self) -> Pusher:
+        return Pusher(self, self, DueRows(self, lambda: NOW), lambda: NOW, timedelta(minutes=5))
+
+
+def source(*views: ViewSpec) -> Catalog:
+    return dataclasses.replace(catalog(views=views), push_sources={"events": tuple(view.name for view in views)})
+
+
+def row(**changes: object) -> dict[str, object]:
+    return {"user_id": "u", "age": 1, "name": None, **changes}
+
+
+def test_two_views_on_one_source_get_one_offline_row_each_pushed_row_and_offline_comes_first() -> None:
+    stores = Stores()
+    results = stores.pusher().push(source(profile, second), "events", [row(), row(user_id="v")], BOTH)
+    assert stores.log == ["offline profile+second 2", "online profile 2", "online second 2"]
+    # Late in one view and applied in the other: applied.
+    assert [result.outcome for result in results] == [PushOutcome.APPLIED] * 2
+
+
+def test_rows_without_a_created_timestamp_get_increasing_ones() -> None:
+    stores = Stores()
+    pusher = stores.pusher()
+    for _ in range(3):
+        pusher.push(source(profile), "events", [row(), row()], BOTH)
+    assert stores.created == sorted(set(stores.created))
+    assert len(stores.created) == 6
+
+
+def test_a_view_that_is_not_kept_online_is_only_written_offline() -> None:
+    stores = Stores()
+    (result,) = stores.pusher().push(source(hidden), "events", [row()], BOTH)
+    assert stores.log == ["offline hidden 1"]
+    assert (result.outcome, result.reason) == (PushOutcome.APPLIED, None)
+
+
+@pytest.mark.parametrize(
+    ("target", "says"), [(BOTH, "kept offline; push them again with to=online"), (ONLINE, "Nothing")]
+)
+def test_an_online_store_that_is_down_says_what_was_kept(target: PushTarget, says: str) -> None:
+    stores = Stores(online_is_down=True)
+    with pytest.raises(StoreUnavailableError, match=says):
+        stores.pusher().push(source(profile), "events", [row()], target)
+    assert stores.log == (["offline profile 1"] if target is BOTH else [])
+
+
+def test_an_unknown_source_names_the_known_ones() -> None:
+    with pytest.raises(NotFoundError, match="Known: events"):
+        Stores().pusher().push(source(profile), "nothing", [row()], BOTH)
