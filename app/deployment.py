@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from feast import FeatureView
 
 from app.domain import Catalog, ViewSpec
-from app.errors import NotFoundError
+from app.errors import ConfigurationError, NotFoundError
 from app.materializing.materialize import Materializer
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
@@ -64,11 +64,21 @@ def open_metadata(settings: Settings) -> MetadataStore:
     return metadata
 
 
+def migrated_metadata(settings: Settings) -> MetadataStore:
+    """The metadata database. Raises ConfigurationError where it has yet to be migrated, with the command for it."""
+    metadata = open_metadata(settings)
+    if not metadata.is_current():
+        raise ConfigurationError(
+            "The metadata database has not been migrated; run `freshet db upgrade`, or set FRESHET_AUTO_MIGRATE=true"
+        )
+    return metadata
+
+
 @contextlib.contextmanager
 def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[Deployment]:
     """Open everything, and close it again. Raises ConfigurationError or StoreUnavailableError, in one line each."""
     repo = repo or open_repo(settings)
-    metadata = open_metadata(settings)
+    metadata = migrated_metadata(settings)
     online, offline = FeastOnlineStore(repo), FeastOfflineStore(repo)
     snapshot = RegistryReader(repo).read()
     online.use(snapshot.feast_views)

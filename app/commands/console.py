@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from app.errors import FieldError, InvalidRequestError
 from app.values import ValueFault, parse_timestamp
@@ -21,7 +29,7 @@ Report = Callable[[int, int], None]
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Report]:
-    """A progress bar on stderr with count, elapsed and remaining time; only a last line where that is no terminal."""
+    """A progress bar on stderr with count, elapsed and remaining time, from the first report of something to do on."""
     columns = (
         TextColumn("{task.description:<34}"),
         BarColumn(bar_width=30),
@@ -29,9 +37,21 @@ def progress_bar(title: str) -> Iterator[Report]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, refresh_per_second=8) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    progress = Progress(*columns, console=err, refresh_per_second=8)
+    tasks: list[TaskID] = []
+
+    def report(done: int, total: int) -> None:
+        if total > 0 and not tasks:
+            progress.start()
+            tasks.append(progress.add_task(title, total=total))
+        for task in tasks:
+            progress.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        if tasks:
+            progress.stop()
 
 
 def moment(text: str, option: str) -> datetime:
@@ -40,3 +60,12 @@ def moment(text: str, option: str) -> datetime:
         return parse_timestamp(text)
     except ValueFault as fault:
         raise InvalidRequestError(f"{option}: {fault}", [FieldError(option, str(fault))]) from None
+
+
+def past(text: str, option: str) -> datetime:
+    """The same for a time that must not lie in the future."""
+    at = moment(text, option)
+    if at > datetime.now(UTC):
+        message = f"{at:%Y-%m-%d %H:%M} UTC is in the future; its events have not happened"
+        raise InvalidRequestError(f"{option}: {message}", [FieldError(option, message)])
+    return at

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.commands.console import moment, out, progress_bar
+from app.commands.console import moment, out, past, progress_bar
 from app.deployment import Deployment, deployment, now
-from app.errors import NotFoundError
+from app.errors import FieldError, InvalidRequestError, NotFoundError
 from app.jobs import compute as computing
 from app.jobs.pipelines import Pipeline, load_pipelines
 from app.settings import Settings
@@ -14,8 +14,8 @@ from app.settings import Settings
 
 def compute(as_of: str | None, known_at: str | None, views: list[str] | None, force: bool) -> None:
     """Run every pipeline (or those of `views`) as of one moment, today's midnight unless given."""
-    at = moment(as_of, "--as-of") if as_of else _midnight(now())
-    known = moment(known_at, "--known-at") if known_at else None
+    at = past(as_of, "--as-of") if as_of else _midnight(now())
+    known = past(known_at, "--known-at") if known_at else None
     with deployment(Settings()) as parts:
         for pipeline in _pipelines(parts, views):
             run_pipeline(parts, pipeline, [at], known, force)
@@ -23,15 +23,20 @@ def compute(as_of: str | None, known_at: str | None, views: list[str] | None, fo
 
 def backfill(view: str, start: str, end: str, force: bool) -> None:
     """Run the pipeline of one view for every midnight from `start` to `end`."""
+    first, last = past(start, "--from"), past(end, "--to")
+    if first > last:
+        raise InvalidRequestError("--to: must not lie before --from", [FieldError("--to", "before --from")])
     with deployment(Settings()) as parts:
         (pipeline,) = _pipelines(parts, [view])
-        run_pipeline(parts, pipeline, computing.days(moment(start, "--from"), moment(end, "--to")), None, force)
+        run_pipeline(parts, pipeline, computing.days(first, last), None, force)
 
 
 def materialize(views: list[str] | None, start: str | None, end: str | None) -> None:
     """Materialize the named views, or every view that is kept online."""
     since = moment(start, "--start") if start else None
     until = moment(end, "--end") if end else None
+    if since and until and since > until:
+        raise InvalidRequestError("--end: must not lie before --start", [FieldError("--end", "before --start")])
     with deployment(Settings()) as parts:
         names = views or [view.name for view in parts.catalog.views.values() if view.online and view.enabled]
         for name in names:
@@ -61,10 +66,14 @@ def run_pipeline(
     return results
 
 
-def materialize_view(parts: Deployment, name: str, start: datetime | None = None, end: datetime | None = None) -> None:
-    """Materialize one view, with a progress bar."""
+def materialize_view(
+    parts: Deployment, name: str, start: datetime | None = None, end: datetime | None = None, quiet: bool = False
+) -> None:
+    """Materialize one view, with a progress bar; `quiet` says nothing where there was nothing to do."""
     with progress_bar(f"Materialize {name}") as report:
         result = parts.materializer.materialize(parts.view(name), start, end, report)
+    if quiet and not result.rows:
+        return
     found = (
         f"{result.rows:,} rows read, {result.applied:,} applied" if result.rows else "no offline rows to bring online"
     )

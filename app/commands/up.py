@@ -9,7 +9,7 @@ from app.commands import serve as serving
 from app.commands.console import out, progress_bar
 from app.commands.definitions import apply_repo
 from app.commands.features import materialize_view, run_pipeline
-from app.deployment import Deployment, deployment, now, open_metadata
+from app.deployment import Deployment, deployment, migrated_metadata, now
 from app.domain import ServiceSpec
 from app.errors import FreshetError
 from app.jobs.pipelines import Pipeline, load_pipelines
@@ -38,7 +38,7 @@ def prepare(settings: Settings, listener: socket.socket) -> None:
 
 def set_up(settings: Settings, repo: FeastRepo) -> None:
     """Migrate, apply, compute and materialize; what is done already is skipped."""
-    metadata = open_metadata(settings)
+    metadata = migrated_metadata(settings)
     out.print(f"Metadata database ready ({'embedded' if metadata.embedded else 'PostgreSQL'}).")
     metadata.close()
     apply_repo(repo, settings)
@@ -50,7 +50,7 @@ def set_up(settings: Settings, repo: FeastRepo) -> None:
         for view in parts.catalog.views.values():
             # What no pipeline computes may have got rows without our knowledge, or pushed ones that never came online.
             if view.online and view.enabled and (view.name not in computed or _is_behind(parts, view.name)):
-                materialize_view(parts, view.name)
+                materialize_view(parts, view.name, quiet=True)
 
 
 def _compute(parts: Deployment, pipeline: Pipeline) -> None:

@@ -92,19 +92,23 @@ class Materializer:
     ) -> Materialized:
         """Bring the rows of [start, end] online; without a start: since the last success.
 
-        An end in the future becomes now: the future has no rows, and a recorded future end would make the next
-        incremental run skip what arrives until then. Raises StoreUnavailableError.
+        A window without rows leaves no trace: rows that come into it later must not be skipped, and no view is fresher
+        for it. An end in the future becomes now: the future has no rows, and a recorded future end would make the next
+        incremental run skip what arrives until then. Raises StoreUnavailableError, and InvalidRequestError for a window
+        that starts after its end.
         """
         now = self._clock()
         until = min(end or now, now)
         since = start or self._since(view)
         if since > until:
             raise InvalidRequestError(f"The window starts at {since:%Y-%m-%d %H:%M} UTC, after its end")
+        table = self._reader.newest(view, since, until)
+        progress(0, table.num_rows)
+        if table.num_rows == 0:
+            return Materialized(view.name, since, until, 0, 0)
         run_id = self._runs.begin_run(self._project, "materialize", view.name, (since, until), now)
         done = applied = 0
         try:
-            table = self._reader.newest(view, since, until)
-            progress(0, table.num_rows)
             for rows in _write_rows(view, table):
                 outcomes = self._writer.write(view, rows)
                 applied += outcomes.count(PushOutcome.APPLIED)

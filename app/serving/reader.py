@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import structlog
+
 from app import metrics
 from app.domain import EntityKey, OnlineRow, OnStale, ValueStatus, ViewSpec, holds
 from app.errors import NotServableError, StaleFeaturesError
 from app.serving.plan import PlannedTransform, PlannedView, ServingPlan
 from app.serving.request import OnlineRequest
+
+log = structlog.get_logger(__name__)
 
 
 class OnlineReader(Protocol):
@@ -124,6 +128,7 @@ def _transform(
         results = planned.spec.transform(columns)
     except Exception as error:  # the function is the user's; nulls are what it usually trips over
         name, kind = planned.spec.name, type(error).__name__
+        log.warning("on-demand feature view failed", feature_view=name, exc_info=error)
         raise NotServableError(
             f"The function of on-demand feature view {name} fails on these inputs: {kind}"
         ) from error

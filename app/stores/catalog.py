@@ -186,13 +186,21 @@ def _transform(view: OnDemandFeatureView) -> Transform:
 
     def by_table(columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
         # Typed columns: one that is all null must reach the function as the type that training gives it.
-        arrays = {name: pa.array(list(values), types.get(name)) for name, values in columns.items()}
+        arrays = {name: _array(list(values), types.get(name)) for name, values in columns.items()}
         table = view.transform_arrow(pa.table(arrays))
         return {name: table[name].to_pylist() for name in names if name in table.column_names}
 
     if view.mode == "python":
         return by_rows if view.singleton else by_columns
     return by_table
+
+
+def _array(values: list[Any], dtype: pa.DataType | None) -> pa.Array:
+    try:
+        return pa.array(values, dtype)
+    except (pa.ArrowException, TypeError):
+        # JSON is text offline and a decoded value online, as in Feast's own online path.
+        return pa.array(values)
 
 
 def _service(service: FeatureService) -> ServiceSpec:

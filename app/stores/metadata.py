@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app.domain import utc
-from app.errors import ConfigurationError, StoreUnavailableError
+from app.errors import ConfigurationError, StoreUnavailableError, one_line
 from app.settings import PROJECT_ROOT, Settings
 from app.stores.folders import make_writable
 
@@ -126,8 +126,8 @@ class MetadataStore:
             connection.execute(sa.update(Run).where(Run.id == run_id).values(values))
 
     def last_success(self, project: str, kind: str, view: str) -> datetime | None:
-        """The latest window end of a successful run that found rows; one without may only have come too early."""
-        query = sa.select(sa.func.max(Run.window_end)).where(*_succeeded(project, kind, view), Run.rows > 0)
+        """The latest window end of a successful run."""
+        query = sa.select(sa.func.max(Run.window_end)).where(*_succeeded(project, kind, view))
         with self._errors(), self._engine.connect() as connection:
             newest = connection.execute(query).scalar()
         return utc(newest) if newest else None
@@ -165,6 +165,12 @@ class MetadataStore:
             # SQLAlchemy's message may hold the URL's parts; only the driver's own reason for SQLite is safe to show.
             reason = f": {error.orig}" if self._embedded else " does not answer; see FRESHET_DATABASE_URL"
             raise StoreUnavailableError(f"The metadata database ({kind}){reason}") from error
+        except sa.exc.DatabaseError as error:
+            kind = "SQLite" if self._embedded else "PostgreSQL"
+            raise ConfigurationError(
+                f"The metadata database ({kind}) cannot be used: {one_line(error.orig or error)}; is it Freshet's, and "
+                "migrated (`freshet db upgrade`)?"
+            ) from error
 
 
 def alembic_config(url: str) -> Config:

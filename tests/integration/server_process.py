@@ -116,12 +116,13 @@ def serving(
     name = f"server-{next(_NUMBERS)}"
     temporary = folder / f"{name}-tmp"
     temporary.mkdir(parents=True)
-    process = GuardedProcess(
-        [FRESHET, *arguments, "--port", "0"],
-        log=folder / f"{name}.log",
-        environment={**_base(folder), **environment, "TMPDIR": str(temporary)},
-        directory=_empty(folder),
-    )
+    with _interruptible():
+        process = GuardedProcess(
+            [FRESHET, *arguments, "--port", "0"],
+            log=folder / f"{name}.log",
+            environment={**_base(folder), **environment, "TMPDIR": str(temporary)},
+            directory=_empty(folder),
+        )
     server = FreshetServer(process, temporary)
     try:
         server.wait_for("a listening socket", server._find_address)
@@ -162,6 +163,9 @@ def run_here(*arguments: str, environment: Mapping[str, str]) -> subprocess.Comp
         # Typer puts in a hook of its own, and app.cli takes the type checks out of what is imported after it.
         patch.setattr(sys, "excepthook", sys.excepthook)
         patch.setattr(typeguard, "typechecked", typeguard.typechecked)
+        for name in os.environ:
+            if name.startswith(("FRESHET_", "FEAST_", "PG", "POSTGRES_", "REDIS_")):
+                patch.delenv(name)
         # Without it the command line would choose a folder for metrics of its own, away from what this process uses.
         patch.setenv("_FRESHET_METRICS_DIR", os.environ["PROMETHEUS_MULTIPROC_DIR"])
         for name, value in environment.items():
@@ -179,6 +183,18 @@ def run_here(*arguments: str, environment: Mapping[str, str]) -> subprocess.Comp
                 gc.collect()
     assert isinstance(status, int)
     return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let processes started inside take SIGINT, as at a terminal, even where the tests run as a shell's `command &`."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _base(folder: Path) -> dict[str, str]:

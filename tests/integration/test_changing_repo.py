@@ -88,6 +88,9 @@ def test_feasts_own_template_is_served(tmp_path: Path) -> None:
     with served(tmp_path / "template" / "feature_repo") as client:
         catalogue = client.get("/v1/feature-services").json()["feature_services"]
         assert all(service["servable"] for service in catalogue), catalogue
+        query = "driver_id=1001&val_to_add=1&val_to_add_2=2"
+        for service in catalogue:
+            assert client.get(f"/v1/online-features/{service['name']}?{query}").status_code == 200, service
         row = pq.read_table(tmp_path / "template" / "feature_repo" / "data" / "driver_stats.parquet").to_pylist()[-1]
         (driver_id,) = {row["driver_id"]}
         body = {"features": ["driver_hourly_stats:conv_rate"], "entities": {"driver_id": [driver_id]}}

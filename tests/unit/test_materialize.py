@@ -80,8 +80,15 @@ def test_the_first_run_takes_everything_and_the_next_starts_before_the_last() ->
     assert stores.recorded == stores.windows
 
 
-def test_an_end_in_the_future_is_now_so_that_later_rows_are_not_skipped() -> None:
+def test_a_window_without_rows_leaves_no_trace() -> None:
     stores = Stores(table())
+    assert stores.materializer().materialize(profile).rows == 0
+    assert (stores.runs, stores.recorded) == ({}, [])
+    assert stores.materializer(NOW + DAY).materialize(profile).start == BEGINNING
+
+
+def test_an_end_in_the_future_is_now_so_that_later_rows_are_not_skipped() -> None:
+    stores = Stores(table(("a", 1.0)))
     assert stores.materializer().materialize(profile, end=NOW + 365 * DAY).end == NOW
     assert stores.materializer(NOW + DAY).materialize(profile).start < NOW
 
