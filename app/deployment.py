@@ -79,7 +79,7 @@ def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[De
     """Open everything, and close it again. Raises ConfigurationError or StoreUnavailableError, in one line each."""
     repo = repo or open_repo(settings)
     metadata = migrated_metadata(settings)
-    online, offline = FeastOnlineStore(repo), FeastOfflineStore(repo)
+    online, offline = FeastOnlineStore(repo, settings.online_timeout), FeastOfflineStore(repo)
     snapshot = RegistryReader(repo).read()
     online.use(snapshot.feast_views)
     offline.use(snapshot.feast_views)

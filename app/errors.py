@@ -54,6 +54,14 @@ class InvalidRequestError(FreshetError):
     status = 422
 
 
+class NotJsonError(FreshetError):
+    """The body of the request is not JSON."""
+
+    slug = "not-json"
+    title = "Not JSON"
+    status = 400
+
+
 class NotServableError(FreshetError):
     """Asked for something that the rules of this service cannot serve; refused by name instead of served wrong."""
 

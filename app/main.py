@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI
 
 from app.api import catalog, health, online, problems, push
+from app.api.direct import DirectApp
 from app.api.state import AppState
 from app.api.threads import BoundedThreads, Probe
 from app.deployment import now, open_metadata
@@ -64,15 +65,14 @@ def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         repo = await asyncio.to_thread(open_repo, settings)
-        online_store, offline_store = FeastOnlineStore(repo), FeastOfflineStore(repo)
+        online_store, offline_store = FeastOnlineStore(repo, settings.online_timeout), FeastOfflineStore(repo)
         metadata = await asyncio.to_thread(open_metadata, settings)
         due = DueRows(online_store, now)
-        plans = PlanBook(RegistryCatalogs(RegistryReader(repo), online_store, offline_store))
+        plans = PlanBook(RegistryCatalogs(RegistryReader(repo), online_store, offline_store), online_store)
         await asyncio.to_thread(_first_refresh, plans, repo)
         state = AppState(
             settings=settings,
             plans=plans,
-            reader=online_store,
             pusher=Pusher(online_store, offline_store, due, now, settings.max_clock_skew),
             push_threads=BoundedThreads("push", settings.push_threads, settings.push_timeout),
             probes=(Probe("online_store", online_store.ping), Probe("metadata_database", metadata.ping)),
@@ -96,11 +96,12 @@ def create_app(settings: Settings) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             state.push_threads.close()
+            await online_store.close_reads()
             online_store.close()
             metadata.close()
             repo.close()
 
-    app = FastAPI(
+    app = DirectApp(
         title="Freshet",
         summary="A feature server for Feast",
         description="Online features, push and the catalogue of one Feast repo.",
@@ -109,7 +110,8 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    for router in (online.router, push.router, catalog.router, health.router):
+    app.include_direct_router(online.router)
+    for router in (push.router, catalog.router, health.router):
         app.include_router(router)
     return app
 

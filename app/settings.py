@@ -69,7 +69,14 @@ class Settings(BaseSettings):
     """Seconds between looks at the Feast registry for changed definitions."""
 
     online_timeout: float = Field(default=0.1, gt=0)
-    """Seconds that an online read may take before it is answered with 503. Also the connect timeout to Redis."""
+    """Seconds that one round trip to the online store may take, waiting for a connection and connecting included,
+    before the request is answered with 503. A request for many entities makes several."""
+
+    online_connections: int = Field(default=32, gt=0)
+    """Connections that one process keeps open to Redis, or to each node of a Redis Cluster, for reads."""
+
+    online_waiting: int = Field(default=1000, gt=0)
+    """Reads that may wait for one of these connections; more are answered with 503 at once."""
 
     online_write_timeout: float = Field(default=5.0, gt=0)
     """Seconds that one batch written to the online store may take."""

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictFloat, StrictInt, StrictStr
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, JsonValue
 
 from app import metrics
+from app.api.direct import DirectRoute
+from app.api.online_query import PARAMETERS, OnlineQuery, decode_query, parse_query_string, query_schema
 from app.api.problems import RESPONSES
-from app.api.route import TimedRoute
 from app.api.state import AppState, state_of
-from app.domain import OnStale, ValueStatus
+from app.domain import ValueStatus
 from app.durations import parse_duration
 from app.errors import FieldError, InvalidRequestError
-from app.serving.encode import encode_many, encode_one
+from app.serving.encode import encode_many, encode_one, encode_part
 from app.serving.plan import ServingPlan
 from app.serving.reader import OnlineResult, read_features
 from app.serving.request import OnlineRequest, check_columns, check_query
 
-router = APIRouter(prefix="/v1", tags=["online features"], route_class=TimedRoute)
-
-_OPTIONS = {"full_feature_names", "max_staleness", "on_stale"}
-State = Annotated[AppState, Depends(state_of)]
+router = APIRouter(prefix="/v1", tags=["online features"], route_class=DirectRoute)
 
 
 class OneEntity(BaseModel):
@@ -47,50 +44,34 @@ class ManyEntities(BaseModel):
     event_timestamps: dict[str, list[str | None]]
 
 
-class OnlineQuery(BaseModel):
-    """Which features of which entities; either a feature service or a list of `view:feature`."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"feature_service": "assistant_v1", "entities": {"user_id": ["u1", "u2"]}}]},
-    )
-
-    feature_service: str | None = None
-    features: list[str] | None = Field(default=None, min_length=1, max_length=1000)
-    entities: dict[str, Any]
-    """Join key -> one value per row."""
-    request_data: dict[str, Any] = {}
-    """Request field of an on-demand view -> one value per row. request_timestamp defaults to now."""
-    max_staleness: StrictStr | StrictInt | StrictFloat | None = None
-    """Serve nothing older: seconds, 15m, 26h or PT5M. A view's own ttl still holds."""
-    on_stale: OnStale = OnStale.NULL
-
-
 @router.get(
     "/online-features/{feature_service}",
     summary="Features of one entity",
     response_model=OneEntity,
     responses=RESPONSES,
     description="Give the join keys, and request fields of on-demand views, as query parameters: `?user_id=u1`.",
+    openapi_extra={"parameters": PARAMETERS},
 )
-def get_online_features(
-    request: Request,
-    state: State,
-    feature_service: Annotated[str, Path()],
-    full_feature_names: Annotated[bool, Query(description="Name features `view__feature`.")] = False,
-    max_staleness: Annotated[str | None, Query(description="Seconds, 15m, 26h or PT5M.")] = None,
-    on_stale: Annotated[OnStale, Query(description="What to do with a value that is too old.")] = OnStale.NULL,
-) -> Response:
-    plan = state.plans.service(feature_service)
-    plan.names(full_feature_names)
-    parameters = [(name, text) for name, text in request.query_params.multi_items() if name not in _OPTIONS]
-    checked = check_query(plan, parameters, _duration(max_staleness), on_stale)
-    result = _read(plan, state, checked)
-    return _json(encode_one(plan, checked.entities, result, full_feature_names))
+async def get_online_features(request: Request) -> Response:
+    state = state_of(request)
+    plan = state.plans.service(request.path_params["feature_service"])
+    parameters, options = parse_query_string(request.scope["query_string"])
+    plan.names(options.full_feature_names)
+    checked = check_query(plan, parameters, options.max_staleness, options.on_stale)
+    result = await _read(plan, state, checked)
+    return _json(encode_one(plan, checked.entities, result, options.full_feature_names))
 
 
-@router.post("/online-features", summary="Features of many entities", response_model=ManyEntities, responses=RESPONSES)
-def post_online_features(state: State, query: OnlineQuery) -> Response:
+@router.post(
+    "/online-features",
+    summary="Features of many entities",
+    response_model=ManyEntities,
+    responses=RESPONSES,
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": query_schema()}}}},
+)
+async def post_online_features(request: Request) -> Response:
+    state = state_of(request)
+    query = decode_query(await request.body())
     plan = _plan(state, query)
     checked = check_columns(
         plan,
@@ -100,7 +81,8 @@ def post_online_features(state: State, query: OnlineQuery) -> Response:
         _duration(query.max_staleness),
         query.on_stale,
     )
-    return _json(encode_many(plan, checked.entities, _read(plan, state, checked)))
+    parts = [encode_part(plan, await _read(plan, state, part)) for part in checked.parts()]
+    return _json(encode_many(plan, checked.entities, parts))
 
 
 def _plan(state: AppState, query: OnlineQuery) -> ServingPlan:
@@ -112,10 +94,10 @@ def _plan(state: AppState, query: OnlineQuery) -> ServingPlan:
     return state.plans.features(query.features or [])
 
 
-def _read(plan: ServingPlan, state: AppState, request: OnlineRequest) -> OnlineResult:
+async def _read(plan: ServingPlan, state: AppState, request: OnlineRequest) -> OnlineResult:
     began = time.perf_counter()
     try:
-        return read_features(plan, state.reader, request, state.clock())
+        return await read_features(plan, request, state.clock())
     finally:
         metrics.ONLINE_READ_DURATION.observe(time.perf_counter() - began)
 

@@ -105,6 +105,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_bug)
 
 
+def answer(request: Request, error: Exception) -> Response:
+    """The response for an error of a route that answers without FastAPI's handlers."""
+    return _domain_error(request, error) if isinstance(error, FreshetError) else _bug(request, error)
+
+
 def _dumps(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
@@ -123,6 +128,10 @@ def _printable(value: Any) -> Any:
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FreshetError)  # noqa: S101 - registered for this class
+    return _domain_error(request, error)
+
+
+def _domain_error(request: Request, error: FreshetError) -> Response:
     headers = {}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(error.retry_after)
@@ -163,6 +172,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
+    return _bug(request, error)
+
+
+def _bug(request: Request, error: Exception) -> Response:
     log.exception("unexpected error", path=request.url.path, request_id=request_id(request), exc_info=error)
     return problem(
         request, 500, "internal", "Internal error", "Something went wrong on this side; the log has the request_id"

@@ -10,7 +10,6 @@ from fastapi import Request
 
 from app.api.threads import BoundedThreads, Probe
 from app.pushing.push import Pusher
-from app.serving.reader import OnlineReader
 from app.serving.refresh import PlanBook
 from app.settings import Settings
 
@@ -28,7 +27,6 @@ class AppState:
 
     settings: Settings
     plans: PlanBook
-    reader: OnlineReader
     pusher: Pusher
     push_threads: BoundedThreads
     probes: Sequence[Probe]

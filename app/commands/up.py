@@ -83,7 +83,7 @@ def _banner(parts: Deployment, listener: socket.socket) -> None:
 def _example(parts: Deployment, service: ServiceSpec, base: str) -> str | None:
     """A curl line for a feature service with a key that the offline data has, or None if it has none."""
     try:
-        plan = compile_service(parts.catalog, service)
+        plan = compile_service(parts.catalog, service, parts.online)
     except FreshetError:
         return None
     key = _example_key(parts, plan)

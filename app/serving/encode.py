@@ -2,46 +2,106 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 
 from app.serving.plan import ServingPlan
 from app.serving.reader import OnlineResult
-from app.values import format_timestamp, to_json
+from app.values import to_json
+
+# Moments are kept as naive datetimes here, which are UTC (rule 1).
+_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
+_FEW = 8
 
 
-def encode_one(plan: ServingPlan, entity: Mapping[str, Any], result: OnlineResult, full_feature_names: bool) -> bytes:
+def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], result: OnlineResult, full_names: bool) -> bytes:
     """The answer to a GET: the features of one entity by name."""
-    names = plan.names(full_feature_names)
-    return orjson.dumps(
+    names = plan.names(full_names)
+    return _dumps(
         {
             "feature_service": plan.name,
-            "entity": {name: to_json(values[0]) for name, values in entity.items()},
-            "features": {name: to_json(column[0]) for name, column in zip(names, result.values, strict=True)},
-            "statuses": {name: column[0] for name, column in zip(names, result.statuses, strict=True)},
-            "event_timestamps": {view: _moment(column[0]) for view, column in result.event_timestamps.items()},
-        }
-    )
-
-
-def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], result: OnlineResult) -> bytes:
-    """The answer to a POST: a matrix of values, and one of statuses, by row and then by feature."""
-    values = [[to_json(value) for value in column] for column in result.values]
-    return orjson.dumps(
-        {
-            "features": [output.reference for output in plan.outputs],
-            "entities": {name: [to_json(value) for value in column] for name, column in entities.items()},
-            "values": list(zip(*values, strict=True)),
-            "statuses": list(zip(*result.statuses, strict=True)),
+            "entity": {name: values[0] for name, values in entity.items()},
+            "features": dict(zip(names, [column[0] for column in result.values], strict=True)),
+            "statuses": dict(zip(names, result.odd.get(0) or plan.shape.all_present, strict=True)),
             "event_timestamps": {
-                view: [_moment(moment) for moment in column] for view, column in result.event_timestamps.items()
+                view: _moments(moments)[0] for view, moments in zip(plan.shape.views, result.moments, strict=True)
             },
         }
     )
 
 
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else format_timestamp(moment)
+@dataclass(frozen=True, slots=True)
+class EncodedPart:
+    """Some rows of an answer to a POST: what stands between the brackets of its arrays."""
+
+    values: bytes
+    statuses: bytes
+    timestamps: list[bytes]
+
+
+def encode_part(plan: ServingPlan, result: OnlineResult) -> EncodedPart:
+    """The rows of one result: values and statuses by row and then by feature, event timestamps by view."""
+    present = plan.shape.all_present_json
+    if result.odd:
+        rows = [present] * result.rows
+        for row, statuses in result.odd.items():
+            rows[row] = orjson.dumps(statuses)
+        statuses_json = b",".join(rows)
+    else:
+        statuses_json = (present + b",") * (result.rows - 1) + present
+    return EncodedPart(
+        _dumps(list(zip(*result.values, strict=True)))[1:-1],
+        statuses_json,
+        [_dumps(_moments(moments))[1:-1] for moments in result.moments],
+    )
+
+
+def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts: Sequence[EncodedPart]) -> bytes:
+    """The answer to a POST: a matrix of values, and one of statuses, by row and then by feature."""
+    timestamps = zip(*(part.timestamps for part in parts), strict=True)
+    return b"".join(
+        [
+            b'{"features":',
+            plan.shape.references,
+            b',"entities":',
+            _dumps(entities),
+            b',"values":[',
+            b",".join([part.values for part in parts]),
+            b'],"statuses":[',
+            b",".join([part.statuses for part in parts]),
+            b'],"event_timestamps":{',
+            b",".join(
+                name + b":[" + b",".join(column) + b"]"
+                for name, column in zip(plan.shape.views_json, timestamps, strict=True)
+            ),
+            b"}}",
+        ]
+    )
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, to_json, _OPTIONS)
+    except TypeError:
+        # What orjson cannot say: lone surrogates and integers beyond 64 bits, which a user's function may return.
+        return json.dumps(to_json(value), separators=(",", ":")).encode()
+
+
+def _moments(moments: Sequence[int | None]) -> list[datetime | None]:
+    """Microseconds since 1970 as naive datetimes."""
+    if len(moments) <= _FEW:
+        return [None if moment is None else _EPOCH + timedelta(microseconds=moment) for moment in moments]
+    filled = np.array([0 if moment is None else moment for moment in moments], np.int64)
+    converted: list[datetime | None] = filled.view("datetime64[us]").tolist()
+    if None in moments:
+        for row, moment in enumerate(moments):
+            if moment is None:
+                converted[row] = None
+    return converted

@@ -7,26 +7,27 @@ service cannot serve is refused here, by name.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import timedelta
 
 from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, ServiceSpec, ViewSpec
 from app.errors import FieldError, InvalidRequestError, NotFoundError, NotServableError
+from app.serving.counters import ServedCounters
+from app.serving.ports import OnlineReader, PreparedRead, ViewRead
+from app.serving.shape import AnswerShape
 
 REQUEST_TIMESTAMP = "request_timestamp"
 """The request field that is filled with the time of the read when the caller leaves it out (rule 7)."""
 
 
 @dataclass(frozen=True)
-class PlannedView:
-    """One view to read: what it is called in the response, which features to fetch, and which request columns make up
-    its key, in the order of its join keys."""
+class PlannedView(ViewRead):
+    """One view to read, and what it is called in the response."""
 
-    view: ViewSpec
     shown_as: str
-    features: tuple[str, ...]
-    key_columns: tuple[str, ...]
 
     @property
     def ttl(self) -> timedelta | None:
@@ -45,12 +46,14 @@ class PlannedTransform:
 
 @dataclass(frozen=True)
 class Output:
-    """One feature of the response: of the stored view at `index`, or of the on-demand view at `index`."""
+    """One feature of the response: of the stored view at `index`, where it has `position` among the features read, or
+    of the on-demand view at `index`."""
 
     shown_as: str
     feature: str
     index: int
     on_demand: bool
+    position: int = 0
 
     @property
     def reference(self) -> str:
@@ -73,32 +76,34 @@ class ServingPlan:
     outputs: tuple[Output, ...]
     join_keys: Mapping[str, FieldSpec]
     request_fields: Mapping[str, FieldSpec]
+    read: PreparedRead = dataclass_field(compare=False)
+    shape: AnswerShape = dataclass_field(compare=False)
+    served: ServedCounters = dataclass_field(compare=False)
 
     def names(self, full: bool) -> list[str]:
         """The output names of a GET: bare, or `view__feature`. Raises InvalidRequestError where bare ones collide."""
         if full:
-            return [output.full_name for output in self.outputs]
-        names = [output.feature for output in self.outputs]
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
+            return self.shape.full_names
+        if self.shape.repeated_names:
             raise InvalidRequestError(
-                f"More than one view has a feature named {', '.join(twice)}; ask with full_feature_names=true",
+                f"More than one view has a feature named {', '.join(self.shape.repeated_names)}; "
+                "ask with full_feature_names=true",
                 [FieldError("full_feature_names", "must be true for this feature service")],
             )
-        return names
+        return self.shape.bare_names
 
 
-def compile_service(catalog: Catalog, service: ServiceSpec) -> ServingPlan:
+def compile_service(catalog: Catalog, service: ServiceSpec, reader: OnlineReader) -> ServingPlan:
     """The plan of a feature service, its outputs in the order in which it declares them.
 
     Raises NotFoundError for a view or feature that the registry lacks, NotServableError for what cannot be served.
     """
     if service.refusal:
         raise NotServableError(f"Feature service {service.name} cannot be served: {service.refusal}")
-    return _Compiler(catalog).compile(service.name, service.projections)
+    return _Compiler(catalog, reader).compile(service.name, service.projections)
 
 
-def compile_features(catalog: Catalog, references: Sequence[str]) -> ServingPlan:
+def compile_features(catalog: Catalog, references: Sequence[str], reader: OnlineReader) -> ServingPlan:
     """The plan of a list of `view:feature` references, in its order. Raises as compile_service does, and
     InvalidRequestError for text that is no reference or is repeated."""
     faults, projections = [], []
@@ -113,21 +118,23 @@ def compile_features(catalog: Catalog, references: Sequence[str]) -> ServingPlan
         projections.append(Projection(reference.view, (reference.feature,), version=reference.version))
     if faults:
         raise InvalidRequestError("The list of features is not valid", faults)
-    return _Compiler(catalog).compile("", projections)
+    return _Compiler(catalog, reader).compile("", projections)
 
 
 class _Compiler:
     """Collects views and transformations while it walks the projections; one instance per plan."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, reader: OnlineReader) -> None:
         self._catalog = catalog
+        self._reader = reader
         self._views: list[tuple[ViewSpec, str, dict[str, None], tuple[str, ...]]] = []
         self._transforms: list[PlannedTransform] = []
         self._request_fields: dict[str, FieldSpec] = {}
 
     def compile(self, name: str, projections: Iterable[Projection]) -> ServingPlan:
-        outputs = [output for projection in projections for output in self._outputs(projection)]
-        views = tuple(PlannedView(view, shown, tuple(features), keys) for view, shown, features, keys in self._views)
+        found = [output for projection in projections for output in self._outputs(projection)]
+        outputs = [self._placed(output) for output in found]
+        views = tuple(PlannedView(view, tuple(features), keys, shown) for view, shown, features, keys in self._views)
         join_keys: dict[str, FieldSpec] = {}
         for planned in views:
             for column, field in zip(planned.key_columns, planned.view.join_keys, strict=True):
@@ -136,7 +143,20 @@ class _Compiler:
                     raise NotServableError(
                         f"Join key {column} is {other.dtype} in one view and {field.dtype} in another"
                     )
-        return ServingPlan(name, views, tuple(self._transforms), tuple(outputs), join_keys, dict(self._request_fields))
+        return ServingPlan(
+            name,
+            views,
+            tuple(self._transforms),
+            tuple(outputs),
+            join_keys,
+            dict(self._request_fields),
+            self._reader.prepare(views),
+            AnswerShape(
+                [(output.shown_as, output.feature) for output in outputs],
+                [planned.shown_as for planned in views],
+            ),
+            ServedCounters([output.shown_as for output in outputs]),
+        )
 
     def _outputs(self, projection: Projection) -> list[Output]:
         spec = self._catalog.on_demand_views.get(projection.view)
@@ -147,6 +167,12 @@ class _Compiler:
             raise NotFoundError(f"Feature view {projection.view} has no feature {', '.join(missing)}")
         index = self._transform(spec, projection) if spec else self._view(projection, projection.features)
         return [Output(projection.shown_as, feature, index, spec is not None) for feature in projection.features]
+
+    def _placed(self, output: Output) -> Output:
+        if output.on_demand:
+            return output
+        features = self._views[output.index][2]
+        return dataclasses.replace(output, position=list(features).index(output.feature))
 
     def _stored_view(self, projection: Projection) -> ViewSpec:
         if projection.version is not None:

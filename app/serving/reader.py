@@ -1,175 +1,154 @@
-"""Reading online features: rows from the store, rules applied, on-demand features computed."""
+"""Reading online features: columns from the store, rules applied, on-demand features computed."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import structlog
-
-from app import metrics
-from app.domain import EntityKey, OnlineRow, OnStale, ValueStatus, ViewSpec, holds
-from app.errors import NotServableError, StaleFeaturesError
-from app.serving.plan import PlannedTransform, PlannedView, ServingPlan
+from app.domain import OnStale, ValueStatus
+from app.errors import StaleFeaturesError
+from app.serving.plan import PlannedTransform, ServingPlan
+from app.serving.ports import ViewColumns
 from app.serving.request import OnlineRequest
+from app.serving.shape import PRESENT
+from app.serving.transforms import Input, transform
 
-log = structlog.get_logger(__name__)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NULL, _NOT_FOUND, _OLD = (
+    ValueStatus.NULL_VALUE.value,
+    ValueStatus.NOT_FOUND.value,
+    ValueStatus.OUTSIDE_MAX_AGE.value,
+)
 
 
-class OnlineReader(Protocol):
-    """What serving needs of an online store."""
-
-    def read(self, view: ViewSpec, keys: Sequence[EntityKey], features: Sequence[str]) -> Sequence[OnlineRow | None]:
-        """One entry per key, in order; None where the store has no row. Raises StoreUnavailableError."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OnlineResult:
-    """The answer in columns: `values` and `statuses` by output, then row; `event_timestamps` by view, then row."""
+    """The answer in columns.
 
+    `values` by output, then row. `odd` holds the rows in which not every status is PRESENT: their statuses by output.
+    `moments` are event timestamps in microseconds since 1970 (UTC) by view, then row; None where there is no row.
+    """
+
+    rows: int
     values: list[list[Any]]
-    statuses: list[list[ValueStatus]]
-    event_timestamps: dict[str, list[datetime | None]]
+    odd: dict[int, list[str]]
+    moments: list[list[int | None]]
 
 
-@dataclass(frozen=True)
-class _ViewRows:
-    """What is known of one view: per row its status as a whole (PRESENT here means that the row holds)."""
-
-    statuses: list[ValueStatus]
-    rows: Sequence[OnlineRow | None]
-
-    def value(self, position: int, feature: str) -> tuple[Any, ValueStatus]:
-        row = self.rows[position]
-        if row is None or self.statuses[position] is not ValueStatus.PRESENT:
-            return None, self.statuses[position]
-        value = row.values.get(feature)
-        return value, ValueStatus.NULL_VALUE if value is None else ValueStatus.PRESENT
-
-
-def read_features(plan: ServingPlan, reader: OnlineReader, request: OnlineRequest, now: datetime) -> OnlineResult:
+async def read_features(plan: ServingPlan, request: OnlineRequest, now: datetime) -> OnlineResult:
     """The features of every row of the request at time `now` (UTC), in plan order and request order.
 
-    Raises StoreUnavailableError, and StaleFeaturesError where the request wants on_stale=fail.
+    The event loop is held while rows are decoded: a big request is read part by part (OnlineRequest.parts).
+    Raises StoreUnavailableError, StaleFeaturesError where the request wants on_stale=fail, and NotServableError where
+    the function of an on-demand view fails.
     """
-    views = [_read_view(planned, reader, request, now) for planned in plan.views]
-    computed = [_transform(planned, plan, views, request, now) for planned in plan.transforms]
-    values, statuses = [], []
+    views = await plan.read.fetch(request.entities, request.rows)
+    at = (now - _EPOCH) // timedelta(microseconds=1)
+    exceptions = [
+        _exceptions(columns.moments, at, _shorter(planned.ttl, request.max_staleness))
+        for planned, columns in zip(plan.views, views, strict=True)
+    ]
+    for columns, odd_rows in zip(views, exceptions, strict=True):
+        _hide(columns, odd_rows, request.on_stale)
+    computed = [await _compute(planned, plan, views, exceptions, request, now) for planned in plan.transforms]
+    result = _assemble(plan, request.rows, views, exceptions, computed)
+    plan.served.count(request.rows, result.odd)
+    if request.on_stale is OnStale.FAIL and result.odd:
+        _refuse_stale(plan, result)
+    return result
+
+
+def _exceptions(moments: Sequence[int | None], at: int, max_age: int | None) -> dict[int, str]:
+    """The rows that do not hold at time `at` (rule 1), and their status (rule 2)."""
+    present = [moment for moment in moments if moment is not None]
+    if len(present) == len(moments) and max(present) <= at and (max_age is None or at - min(present) <= max_age):
+        return {}
+    odd = {}
+    for row, moment in enumerate(moments):
+        # A row of the future holds no value yet; only writers that do not keep rule 5 leave one behind.
+        if moment is None or moment > at:
+            odd[row] = _NOT_FOUND
+        elif max_age is not None and at - moment > max_age:
+            odd[row] = _OLD
+    return odd
+
+
+def _shorter(ttl: timedelta | None, max_staleness: timedelta | None) -> int | None:
+    """The shorter of two limits, in microseconds."""
+    limits = [limit for limit in (ttl, max_staleness) if limit is not None]
+    return min(limits) // timedelta(microseconds=1) if limits else None
+
+
+def _hide(columns: ViewColumns, odd_rows: Mapping[int, str], on_stale: OnStale) -> None:
+    """Take away the values that do not hold, unless the caller wants old ones all the same."""
+    for row, status in odd_rows.items():
+        if status == _OLD and on_stale is OnStale.SERVE:
+            continue
+        for values in columns.values:
+            values[row] = None
+
+
+async def _compute(
+    planned: PlannedTransform,
+    plan: ServingPlan,
+    views: Sequence[ViewColumns],
+    exceptions: Sequence[Mapping[int, str]],
+    request: OnlineRequest,
+    now: datetime,
+) -> Mapping[str, tuple[list[Any], list[str]]]:
+    def given(view: int, feature: str) -> Input:
+        values = views[view].values[plan.views[view].features.index(feature)]
+        odd_rows = exceptions[view]
+        return Input(values, lambda row: odd_rows.get(row) or (_NULL if values[row] is None else PRESENT))
+
+    inputs = [given(view, feature) for _, view, feature in planned.inputs]
+    # In a thread: what the user's function does, and for how long, is not ours to know.
+    return await asyncio.to_thread(transform, planned, inputs, request, now)
+
+
+def _assemble(
+    plan: ServingPlan,
+    rows: int,
+    views: Sequence[ViewColumns],
+    exceptions: Sequence[Mapping[int, str]],
+    computed: Sequence[Mapping[str, tuple[list[Any], list[str]]]],
+) -> OnlineResult:
+    values: list[list[Any]] = []
+    statuses: list[Mapping[int, str] | list[str]] = []
+    odd_rows: set[int] = set()
     for output in plan.outputs:
         if output.on_demand:
-            column = computed[output.index][output.feature]
+            column, given = computed[output.index][output.feature]
+            values.append(column)
+            statuses.append(given)
+            odd_rows.update(row for row, status in enumerate(given) if status != PRESENT)
         else:
-            column = _column(views[output.index], output.feature, request)
-        values.append([value for value, _ in column])
-        statuses.append([status for _, status in column])
-    _count(plan, statuses)
-    if request.on_stale is OnStale.FAIL:
-        _refuse_stale(plan, statuses)
-    timestamps = {
-        planned.shown_as: [row.event_timestamp if row is not None else None for row in rows.rows]
-        for planned, rows in zip(plan.views, views, strict=True)
-    }
-    return OnlineResult(values, statuses, timestamps)
+            columns = views[output.index]
+            values.append(columns.values[output.position])
+            statuses.append(exceptions[output.index])
+            odd_rows.update(columns.gaps[output.position])
+    for odd in exceptions:
+        odd_rows.update(odd)
+    odd_statuses = {row: list(_statuses(row, values, statuses)) for row in sorted(odd_rows)} if odd_rows else {}
+    return OnlineResult(rows, values, odd_statuses, [columns.moments for columns in views])
 
 
-def _read_view(planned: PlannedView, reader: OnlineReader, request: OnlineRequest, now: datetime) -> _ViewRows:
-    columns = [request.entities[column] for column in planned.key_columns]
-    join_keys = tuple(field.name for field in planned.view.join_keys)
-    keys = [EntityKey(join_keys, tuple(column[row] for column in columns)) for row in range(request.rows)]
-    unique = list(dict.fromkeys(keys))
-    found = dict(zip(unique, reader.read(planned.view, unique, planned.features), strict=True))
-    rows = [found[key] for key in keys]
-    max_age = _shorter(planned.ttl, request.max_staleness)
-    return _ViewRows([_status(row, now, max_age) for row in rows], rows)
+def _statuses(row: int, values: Sequence[list[Any]], known: Sequence[Mapping[int, str] | list[str]]) -> Iterator[str]:
+    for column, statuses in zip(values, known, strict=True):
+        if isinstance(statuses, list):
+            yield statuses[row]
+        else:
+            yield statuses.get(row) or (_NULL if column[row] is None else PRESENT)
 
 
-def _status(row: OnlineRow | None, now: datetime, max_age: timedelta | None) -> ValueStatus:
-    # A row of the future holds no value yet (rule 1); only writers that do not keep rule 5 leave one behind.
-    if row is None or row.event_timestamp > now:
-        return ValueStatus.NOT_FOUND
-    return ValueStatus.PRESENT if holds(row.event_timestamp, now, max_age) else ValueStatus.OUTSIDE_MAX_AGE
-
-
-def _shorter(ttl: timedelta | None, max_staleness: timedelta | None) -> timedelta | None:
-    if ttl is None or max_staleness is None:
-        return ttl or max_staleness
-    return min(ttl, max_staleness)
-
-
-def _column(view: _ViewRows, feature: str, request: OnlineRequest) -> list[tuple[Any, ValueStatus]]:
-    column = [view.value(position, feature) for position in range(request.rows)]
-    if request.on_stale is OnStale.SERVE:
-        return [
-            (row.values.get(feature), status) if row and status is ValueStatus.OUTSIDE_MAX_AGE else (value, status)
-            for row, (value, status) in zip(view.rows, column, strict=True)
-        ]
-    return column
-
-
-def _transform(
-    planned: PlannedTransform, plan: ServingPlan, views: list[_ViewRows], request: OnlineRequest, now: datetime
-) -> Mapping[str, list[tuple[Any, ValueStatus]]]:
-    """The on-demand features by name. A null result has the worst status among the rows that it was computed from; so
-    has one computed from rows outside their max age, where the request wants to know about those."""
-    columns: dict[str, list[Any]] = {name: list(values) for name, values in request.entities.items()}
-    for field in planned.spec.request_fields:
-        # Only request_timestamp may be missing; check_columns has seen to that (rule 7).
-        given = request.request_data.get(field.name)
-        columns[field.name] = list(given) if given is not None else [_moment(field.dtype, now)] * request.rows
-    causes = [ValueStatus.NULL_VALUE] * request.rows
-    for name, index, feature in planned.inputs:
-        column = _column(views[index], feature, request)
-        columns[name] = [value for value, _ in column]
-        causes = [_worse(cause, status) for cause, (_, status) in zip(causes, column, strict=True)]
-    try:
-        results = planned.spec.transform(columns)
-    except Exception as error:  # the function is the user's; nulls are what it usually trips over
-        name, kind = planned.spec.name, type(error).__name__
-        log.warning("on-demand feature view failed", feature_view=name, exc_info=error)
-        raise NotServableError(
-            f"The function of on-demand feature view {name} fails on these inputs: {kind}"
-        ) from error
-    told = {ValueStatus.OUTSIDE_MAX_AGE} if request.on_stale is not OnStale.NULL else set()
-    return {
-        field.name: [
-            (value, cause if _is_null(value) or cause in told else ValueStatus.PRESENT)
-            for value, cause in zip(results.get(field.name) or [None] * request.rows, causes, strict=True)
-        ]
-        for field in planned.spec.features
-    }
-
-
-def _moment(dtype: str, now: datetime) -> Any:
-    return (
-        now if dtype == "UNIX_TIMESTAMP" else now.timestamp() if dtype in ("DOUBLE", "FLOAT") else int(now.timestamp())
-    )
-
-
-_SEVERITY = [ValueStatus.PRESENT, ValueStatus.NULL_VALUE, ValueStatus.OUTSIDE_MAX_AGE, ValueStatus.NOT_FOUND]
-
-
-def _worse(one: ValueStatus, other: ValueStatus) -> ValueStatus:
-    return max(one, other, key=_SEVERITY.index)
-
-
-def _is_null(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
-
-
-def _count(plan: ServingPlan, statuses: list[list[ValueStatus]]) -> None:
-    for output, column in zip(plan.outputs, statuses, strict=True):
-        for status, number in Counter(column).items():
-            metrics.SERVED_VALUES.labels(output.shown_as, status.value).inc(number)
-
-
-def _refuse_stale(plan: ServingPlan, statuses: list[list[ValueStatus]]) -> None:
+def _refuse_stale(plan: ServingPlan, result: OnlineResult) -> None:
     stale = [
         output.reference
-        for output, column in zip(plan.outputs, statuses, strict=True)
-        if ValueStatus.OUTSIDE_MAX_AGE in column
+        for number, output in enumerate(plan.outputs)
+        if any(statuses[number] == _OLD for statuses in result.odd.values())
     ]
     if stale:
         raise StaleFeaturesError(f"Older than their ttl or than max_staleness: {', '.join(stale)}")

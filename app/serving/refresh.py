@@ -15,6 +15,7 @@ from app import metrics
 from app.domain import Catalog
 from app.errors import FreshetError, NotFoundError, StoreUnavailableError
 from app.serving.plan import ServingPlan, compile_features, compile_service
+from app.serving.ports import OnlineReader
 from app.threads import finish_in_thread
 
 log = structlog.get_logger(__name__)
@@ -41,8 +42,9 @@ class _Edition:
 class PlanBook:
     """Looks up plans by feature service or by feature list. Reads are lock-free; one task refreshes."""
 
-    def __init__(self, source: CatalogSource) -> None:
+    def __init__(self, source: CatalogSource, reader: OnlineReader) -> None:
         self._source = source
+        self._reader = reader
         self._edition: _Edition | None = None
         self.last_refresh: float | None = None
         """Unix time of the last successful look at the registry."""
@@ -86,7 +88,7 @@ class PlanBook:
         assert edition is not None  # noqa: S101 - catalog has raised otherwise
         plan = edition.adhoc.get(key)
         if plan is None:
-            plan = compile_features(catalog, references)
+            plan = compile_features(catalog, references, self._reader)
             edition.adhoc[key] = plan
             if len(edition.adhoc) > _ADHOC_PLANS:
                 edition.adhoc.popitem(last=False)
@@ -101,7 +103,7 @@ class PlanBook:
         plans: dict[str, ServingPlan | FreshetError] = {}
         for name, service in catalog.services.items():
             try:
-                plans[name] = compile_service(catalog, service)
+                plans[name] = compile_service(catalog, service, self._reader)
             except FreshetError as error:
                 log.warning("feature service cannot be served", feature_service=name, reason=error.detail)
                 plans[name] = error

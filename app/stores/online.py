@@ -12,19 +12,22 @@ from typing import Any
 
 from feast import FeatureView
 
-from app.domain import EntityKey, OnlineRow, PushOutcome, ViewSpec, WriteRow
+from app.domain import PushOutcome, ViewSpec, WriteRow
 from app.errors import NotFoundError
+from app.serving.ports import PreparedRead, ViewRead
 from app.stores.compare import Stored, judge
-from app.stores.protos import FeastRow, decode_row, encode_key, encode_rows
+from app.stores.protos import FeastRow, decode_row, encode_rows
+from app.stores.reads import open_reads
 from app.stores.repo import FeastRepo
 
 
 class FeastOnlineStore:
     """Implements app.serving.reader.OnlineReader and app.pushing.ports.OnlineWriter."""
 
-    def __init__(self, repo: FeastRepo) -> None:
+    def __init__(self, repo: FeastRepo, online_timeout: float) -> None:
         self._config = repo.store.config
         self._store: Any = repo.store.provider.online_store
+        self._reads = open_reads(repo.store.config, self._store, online_timeout)
         self._views: Mapping[str, FeatureView] = {}
         self._lock = threading.Lock()
 
@@ -32,11 +35,9 @@ class FeastOnlineStore:
         """Take over Feast's view objects of a new catalog; called before the catalog itself is published."""
         self._views = views
 
-    def read(self, view: ViewSpec, keys: Sequence[EntityKey], features: Sequence[str]) -> list[OnlineRow | None]:
-        """The rows of `keys`, in their order, None where there is none. Raises StoreUnavailableError."""
-        protos = [encode_key(key, [field.dtype for field in view.join_keys]) for key in keys]
-        rows = self._store.online_read(self._config, self._feast_view(view), protos, list(features))
-        return [decode_row(timestamp, values) for timestamp, values in rows]
+    def prepare(self, views: Sequence[ViewRead]) -> PreparedRead:
+        """The read of these views, by the fastest way that this store has. Raises NotServableError."""
+        return self._reads.prepare([(read, self._feast_view(read.view)) for read in views])
 
     def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
         """Write rows newest-wins; one outcome per row, in order. Raises StoreUnavailableError."""
@@ -77,6 +78,10 @@ class FeastOnlineStore:
         """Raise StoreUnavailableError unless the store answers; a store that is not ours is taken at its word."""
         if hasattr(self._store, "ping"):
             self._store.ping(self._config)
+
+    async def close_reads(self) -> None:
+        """Close the connections of prepared reads, in the event loop that used them."""
+        await self._reads.close()
 
     def close(self) -> None:
         """Close the connections of a store of ours; Feast's own close theirs with the process."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import redis
+import redis.asyncio
 from feast import FeatureView, RepoConfig
 from feast.infra.online_stores import redis as stock
 from feast.infra.online_stores.helpers import _mmh3, _redis_key, compute_versioned_name
@@ -24,6 +25,9 @@ from redis.retry import Retry
 from app.domain import PushOutcome, utc
 from app.errors import StoreUnavailableError
 from app.stores.protos import FeastRow, Progress, decode_timestamp, encode_timestamp
+from app.stores.redis_channels import Channels
+from app.stores.redis_cluster import ClusterChannels
+from app.stores.redis_reads import Commands
 
 _SCRIPT = (Path(__file__).parent / "compare.lua").read_text(encoding="utf-8")
 _OUTCOMES = {1: PushOutcome.APPLIED, 0: PushOutcome.LATE, 2: PushOutcome.DUPLICATE}
@@ -37,6 +41,8 @@ class RedisOnlineStoreConfig(stock.RedisOnlineStoreConfig):
     type: Literal["app.stores.online_redis.RedisOnlineStore"] = "app.stores.online_redis.RedisOnlineStore"
     read_timeout: float = 0.1
     write_timeout: float = 5.0
+    read_connections: int = 32
+    read_waiting: int = 1000
 
 
 class RedisOnlineStore(stock.RedisOnlineStore):
@@ -71,6 +77,26 @@ class RedisOnlineStore(stock.RedisOnlineStore):
                     host=nodes[0]["host"], port=int(nodes[0].get("port", 6379)), retry=retry, **options
                 )
         return self._clients[timeout]
+
+    def open_channels(self, config: RepoConfig) -> Commands:
+        """The connections of prepared reads; redis-py makes them by the options of the connection string."""
+        store = config.online_store
+        nodes, given = self._parse_connection_string(store.connection_string)
+        timeout = store.read_timeout
+        # Retries would outlive the deadline; a read that finds its connection dead tries once more itself.
+        retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
+        options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": retry, **given}
+        bounds = (store.read_connections, store.read_waiting)
+        if store.redis_type == stock.RedisType.redis_cluster:
+            startup = [redis.asyncio.cluster.ClusterNode(node["host"], int(node["port"])) for node in nodes]
+            return ClusterChannels(lambda: redis.asyncio.RedisCluster(startup_nodes=startup, **options), *bounds)
+        client: redis.asyncio.Redis
+        if store.redis_type == stock.RedisType.redis_sentinel:
+            hosts = [(node["host"], int(node["port"])) for node in nodes]
+            client = redis.asyncio.Sentinel(hosts, **options).master_for(store.sentinel_master)
+        else:
+            client = redis.asyncio.Redis(host=nodes[0]["host"], port=int(nodes[0].get("port", 6379)), **options)
+        return Channels(client.connection_pool.make_connection, *bounds)
 
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None

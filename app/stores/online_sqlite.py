@@ -142,6 +142,32 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
             for key in keys
         ]
 
+    def read_cells(
+        self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]
+    ) -> dict[bytes, tuple[int, dict[str, bytes]]]:
+        """Event timestamp (microseconds since 1970) and serialized values by feature of every key that has a row."""
+        cells: dict[bytes, dict[str, bytes]] = {}
+        seconds: dict[bytes, int] = {}
+        unique = list(dict.fromkeys(keys))
+        name = _quoted(_table_name(config, table))
+        with self._borrowed(config) as connection:
+            for start in range(0, len(unique), _KEYS_PER_QUERY):
+                chunk = unique[start : start + _KEYS_PER_QUERY]
+                for key, feature, value, event in connection.execute(
+                    f"SELECT entity_key, feature_name, value, event_ts FROM {name} "  # noqa: S608
+                    f"WHERE entity_key IN ({','.join('?' * len(chunk))})",
+                    chunk,
+                ):
+                    if key in cells:
+                        cells[key][feature] = value
+                    else:
+                        cells[key] = {feature: value}
+                    if feature != _CLOCK:
+                        seconds[key] = max(seconds.get(key, event), event)
+        return {
+            key: (_exact(features.pop(_CLOCK, None), seconds.get(key)), features) for key, features in cells.items()
+        }
+
     @staticmethod
     def _stored(connection: sqlite3.Connection, name: str, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         cells: dict[bytes, dict[str, tuple[bytes, Any, Any]]] = defaultdict(dict)
@@ -182,6 +208,15 @@ def _connect(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     return connection
+
+
+def _exact(clock: bytes | None, seconds: Any) -> int:
+    """The event timestamp in microseconds: of the clock cell, unless a stock writer has been here since."""
+    if clock is not None:
+        stock_seconds, event, *_ = ValueProto.FromString(clock).int64_list_val.val
+        if seconds is None or stock_seconds == int(seconds):
+            return int(event)
+    return _micros(_from_stock(int(seconds or 0)))
 
 
 def _row(features: dict[str, tuple[bytes, Any, Any]]) -> Stored:

@@ -164,6 +164,8 @@ def _substitute(raw: dict[str, Any], settings: Settings) -> None:
         online["type"] = _ONLINE.get(online["type"], online["type"])
         if online["type"] == _ONLINE["redis"]:
             online["read_timeout"] = settings.online_timeout
+            online["read_connections"] = settings.online_connections
+            online["read_waiting"] = settings.online_waiting
             online["write_timeout"] = settings.online_write_timeout
     offline = _section(raw, "offline_store", "dask")
     if offline is not None:

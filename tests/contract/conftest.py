@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from feast import FeatureStore
 
 from app.domain import EntityKey, OnlineRow, PushOutcome, ViewSpec, WriteRow
+from app.serving.ports import ViewRead
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.definitions import apply_definitions
@@ -24,6 +26,8 @@ from tests.servers import Postgres, Redis
 
 OURS = ["sqlite", "redis"]
 EVERY = [*OURS, "postgres, which is Feast's own"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _numbers = itertools.count(1)
 
@@ -36,6 +40,7 @@ class OnlineCase:
     repo: FeastRepo
     store: FeastOnlineStore
     views: dict[str, ViewSpec]
+    loop: asyncio.AbstractEventLoop
 
     def write(self, *rows: WriteRow, view: str = "trips") -> list[PushOutcome]:
         """Write rows of a view."""
@@ -43,8 +48,19 @@ class OnlineCase:
 
     def read(self, *keys: EntityKey, view: str = "trips") -> list[OnlineRow | None]:
         """Read every feature of a view."""
-        features = [field.name for field in self.views[view].features]
-        return self.store.read(self.views[view], keys, features)
+        spec = self.views[view]
+        names = tuple(field.name for field in spec.join_keys)
+        features = tuple(field.name for field in spec.features)
+        prepared = self.store.prepare([ViewRead(spec, features, names)])
+        entities = dict(zip(names, zip(*(key.values for key in keys), strict=True), strict=True))
+        (found,) = self.loop.run_until_complete(prepared.fetch(entities, len(keys)))
+        rows = zip(*found.values, strict=True)
+        return [
+            None
+            if moment is None
+            else OnlineRow(EPOCH + timedelta(microseconds=moment), dict(zip(features, row, strict=True)))
+            for moment, row in zip(found.moments, rows, strict=True)
+        ]
 
     def stock(self) -> FeatureStore:
         """Stock Feast over the same files and servers."""
@@ -96,13 +112,15 @@ def _opened(kind: str, folder: Path, redis_server: Redis, postgres: Postgres) ->
             "password": database.password,
             "sslmode": "prefer",
         }
-        settings = Settings(feature_repo=write_repo(folder, stores.get(kind, feast_postgres)))
+        settings = Settings(feature_repo=write_repo(folder, stores.get(kind, feast_postgres)), online_timeout=2)
         repo = open_repo(settings)
         apply_definitions(repo, settings)
         snapshot = RegistryReader(repo).read()
-        store = FeastOnlineStore(repo)
+        store = FeastOnlineStore(repo, settings.online_timeout)
         store.use(snapshot.feast_views)
-        yield OnlineCase(folder, repo, store, dict(snapshot.catalog.views))
+        with asyncio.Runner() as runner:
+            yield OnlineCase(folder, repo, store, dict(snapshot.catalog.views), runner.get_loop())
+            runner.run(store.close_reads())
         store.close()
         repo.close()
         feast_connection = getattr(repo.store.provider.online_store, "_conn", None)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.domain import (
     Catalog,
-    EntityKey,
     FeatureRef,
     FieldSpec,
     OnDemandSpec,
-    OnlineRow,
     Projection,
     ServiceSpec,
     ViewSpec,
 )
+from app.serving.ports import ViewColumns, ViewRead
 
 USER = FieldSpec("user_id", "STRING")
 SHOP = FieldSpec("shop_id", "INT64")
@@ -61,11 +60,38 @@ def catalog(
 class FakeStore:
     """An online store in a dictionary: (view, key values) -> row. Remembers what it was asked."""
 
-    def __init__(self, rows: Mapping[tuple[str, tuple[Any, ...]], tuple[datetime, Mapping[str, Any]]]) -> None:
-        self._rows = rows
+    def __init__(
+        self, rows: Mapping[tuple[str, tuple[Any, ...]], tuple[datetime, Mapping[str, Any]]] | None = None
+    ) -> None:
+        self._rows = rows or {}
         self.reads: list[tuple[str, list[tuple[Any, ...]], tuple[str, ...]]] = []
 
-    def read(self, view: ViewSpec, keys: Sequence[EntityKey], features: Sequence[str]) -> list[OnlineRow | None]:
-        self.reads.append((view.name, [key.values for key in keys], tuple(features)))
-        found = [self._rows.get((view.name, key.values)) for key in keys]
-        return [row and OnlineRow(row[0], {name: row[1].get(name) for name in features}) for row in found]
+    def prepare(self, views: Sequence[ViewRead]) -> FakeRead:
+        """The read of these views."""
+        return FakeRead(self, views)
+
+    def columns(self, read: ViewRead, entities: Mapping[str, Sequence[Any]]) -> ViewColumns:
+        """What the dictionary holds for the rows of a request."""
+        keys = list(zip(*(entities[column] for column in read.key_columns), strict=True))
+        self.reads.append((read.view.name, keys, read.features))
+        found = [self._rows.get((read.view.name, key)) for key in keys]
+        values = [[row[1].get(feature) if row else None for row in found] for feature in read.features]
+        gaps = [[row for row, value in enumerate(column) if value is None] for column in values]
+        return ViewColumns([to_microseconds(row[0]) if row else None for row in found], values, gaps)
+
+
+class FakeRead:
+    """Implements app.serving.ports.PreparedRead."""
+
+    def __init__(self, store: FakeStore, views: Sequence[ViewRead]) -> None:
+        self._store = store
+        self._views = views
+
+    async def fetch(self, entities: Mapping[str, Sequence[Any]], rows: int) -> list[ViewColumns]:
+        """Columns from the dictionary."""
+        return [self._store.columns(view, entities) for view in self._views]
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Microseconds since 1970."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -15,7 +15,7 @@ from app.errors import FreshetError
 from app.main import create_app
 from app.settings import PROJECT_ROOT, Settings
 
-_ADDED_BY_FASTAPI = {"not-json": 400, "method-not-allowed": HTTPStatus.METHOD_NOT_ALLOWED}
+_ADDED_BY_FASTAPI = {"method-not-allowed": HTTPStatus.METHOD_NOT_ALLOWED}
 """Problems of app.api.problems that no class stands for."""
 
 _FOREIGN = {"FRESHET_TEST_POSTGRES_URL", "FRESHET_TEST_REDIS_URL"}

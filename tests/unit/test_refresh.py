@@ -13,7 +13,7 @@ from app.domain import Catalog, Projection
 from app.errors import NotFoundError, NotServableError, StoreUnavailableError
 from app.serving import refresh
 from app.serving.refresh import PlanBook
-from tests.unit.catalogs import catalog, service
+from tests.unit.catalogs import FakeStore, catalog, service
 
 ONE = catalog(service("one", Projection("profile", ("age",))))
 TWO = catalog(service("two", Projection("profile", ("name",))), service("broken", Projection("nothing", ("x",))))
@@ -38,7 +38,7 @@ class Source:
 
 
 def test_a_change_swaps_all_plans_and_a_broken_service_does_not_spoil_the_others() -> None:
-    book = PlanBook(Source([ONE, None, TWO]))
+    book = PlanBook(Source([ONE, None, TWO]), FakeStore())
     assert book.refresh() is True
     assert book.service("one").name == "one"
     assert book.refresh() is False
@@ -52,7 +52,7 @@ def test_a_change_swaps_all_plans_and_a_broken_service_does_not_spoil_the_others
 
 
 def test_nothing_is_served_before_the_first_catalog() -> None:
-    book = PlanBook(Source([ONE]))
+    book = PlanBook(Source([ONE]), FakeStore())
     assert not book.loaded
     with pytest.raises(StoreUnavailableError, match="not been read"):
         book.service("one")
@@ -60,7 +60,7 @@ def test_nothing_is_served_before_the_first_catalog() -> None:
 
 def test_ad_hoc_plans_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refresh, "_ADHOC_PLANS", 1)
-    book = PlanBook(Source([ONE]))
+    book = PlanBook(Source([ONE]), FakeStore())
     book.refresh()
     first = book.features(["profile:age"])
     assert book.features(["profile:age"]) is first
@@ -72,7 +72,7 @@ def test_ad_hoc_plans_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPat
 
 def test_a_registry_that_fails_keeps_the_last_plans_and_is_asked_again() -> None:
     source = Source([ONE, ConnectionError("secret host"), ConnectionError("secret host"), TWO, None])
-    book = PlanBook(source)
+    book = PlanBook(source, FakeStore())
     book.refresh()
 
     async def run() -> None:

@@ -1,0 +1,142 @@
+"""The wire form of a request for online features: decoded by msgspec into typed values, with one fault at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from app.domain import OnStale
+from app.durations import parse_duration
+from app.errors import FieldError, InvalidRequestError, NotJsonError
+
+
+class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which features of which entities; either a feature service or a list of `view:feature`."""
+
+    entities: Annotated[dict[str, Any], msgspec.Meta(description="Join key -> one value per row.")]
+    feature_service: str | None = None
+    features: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1000)] | None = None
+    request_data: Annotated[
+        dict[str, Any],
+        msgspec.Meta(
+            description="Request field of an on-demand view -> one value per row. request_timestamp defaults to now."
+        ),
+    ] = {}
+    max_staleness: Annotated[
+        str | int | float | None,
+        msgspec.Meta(
+            description="Serve nothing older: seconds, 15m, 26h or PT5M. A view's own ttl still holds.",
+        ),
+    ] = None
+    on_stale: OnStale = OnStale.NULL
+
+
+_DECODER = msgspec.json.Decoder(OnlineQuery)
+_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_NAMED = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$")
+
+
+def decode_query(body: bytes) -> OnlineQuery:
+    """The request in a JSON body. Raises NotJsonError, and InvalidRequestError that names the faulty field."""
+    try:
+        try:
+            return _DECODER.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Python's parser takes NaN, infinities and lone surrogates, which many clients write: so that the check of
+            # the columns can say which value it is.
+            return msgspec.convert(json.loads(body), OnlineQuery)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError("The request does not have the documented form", [_fault(str(error))]) from None
+    except RecursionError:
+        raise NotJsonError("The body is not valid JSON", [FieldError("body", "nested too deeply")]) from None
+    except ValueError as error:
+        raise NotJsonError("The body is not valid JSON", [FieldError("body", str(error))]) from None
+
+
+def _fault(text: str) -> FieldError:
+    place = _PLACE.search(text)
+    message = text[: place.start()] if place else text
+    path = place.group(1) if place else ""
+    named = _NAMED.match(message)
+    if named:
+        path = f"{path}.{named.group(2)}".lstrip(".")
+        message = "unknown field" if named.group(1) == "contains unknown" else "is missing"
+    return FieldError(path or "body", message.replace("`", ""))
+
+
+def query_schema() -> dict[str, Any]:
+    """The JSON schema of OnlineQuery, in one piece, for OpenAPI."""
+    _, parts = msgspec.json.schema_components([OnlineQuery])
+    schema: dict[str, Any] = parts["OnlineQuery"]
+    schema["properties"]["on_stale"] = {**parts["OnStale"], "default": OnStale.NULL.value}
+    schema["examples"] = [{"feature_service": "assistant_v1", "entities": {"user_id": ["u1", "u2"]}}]
+    return schema
+
+
+class GetOptions(msgspec.Struct):
+    """What a GET may ask for beside the join keys and request fields."""
+
+    full_feature_names: bool = False
+    max_staleness: timedelta | None = None
+    on_stale: OnStale = OnStale.NULL
+
+
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+def parse_query_string(query: bytes) -> tuple[Sequence[tuple[str, str]], GetOptions]:
+    """The parameters that are no options, in order, and the options. Raises InvalidRequestError."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    options = GetOptions()
+    if not any(name in _OPTIONS for name, _ in pairs):
+        return pairs, options
+    faults = []
+    for name, text in pairs:
+        try:
+            if name == "full_feature_names":
+                options.full_feature_names = _TRUTH[text.lower()]
+            elif name == "on_stale":
+                options.on_stale = OnStale(text)
+            elif name == "max_staleness":
+                options.max_staleness = parse_duration(text)
+        except KeyError:
+            faults.append(FieldError(name, "must be true or false"))
+        except ValueError as error:
+            choices = ", ".join(OnStale)
+            faults.append(FieldError(name, f"must be one of {choices}" if name == "on_stale" else str(error)))
+    if faults:
+        raise InvalidRequestError("The request is not valid", faults)
+    return [pair for pair in pairs if pair[0] not in _OPTIONS], options
+
+
+_OPTIONS = frozenset(GetOptions.__struct_fields__)
+PARAMETERS: list[dict[str, Any]] = [
+    {"name": "feature_service", "in": "path", "required": True, "schema": {"type": "string"}},
+    {
+        "name": "full_feature_names",
+        "in": "query",
+        "schema": {"type": "boolean", "default": False},
+        "description": "Name features `view__feature`.",
+    },
+    {
+        "name": "max_staleness",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "Serve nothing older: seconds, 15m, 26h or PT5M.",
+    },
+    {
+        "name": "on_stale",
+        "in": "query",
+        "schema": {"type": "string", "enum": [entry.value for entry in OnStale], "default": OnStale.NULL.value},
+        "description": "What to do with a value that is too old.",
+    },
+]
+"""The parameters of the GET, for OpenAPI."""

@@ -1,0 +1,86 @@
+"""On-demand features: the user's function over the values that were read, and the status of what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from app.domain import OnStale, ValueStatus
+from app.errors import NotServableError
+from app.serving.plan import PlannedTransform
+from app.serving.request import OnlineRequest
+
+log = structlog.get_logger(__name__)
+
+_SEVERITY = {
+    status.value: rank
+    for rank, status in enumerate(
+        [ValueStatus.PRESENT, ValueStatus.NULL_VALUE, ValueStatus.OUTSIDE_MAX_AGE, ValueStatus.NOT_FOUND]
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One column that a function is given: its values, and the status of each by row."""
+
+    values: Sequence[Any]
+    status: Callable[[int], str]
+
+
+def transform(
+    planned: PlannedTransform, inputs: Sequence[Input], request: OnlineRequest, now: datetime
+) -> Mapping[str, tuple[list[Any], list[str]]]:
+    """The on-demand features by name: values and statuses by row.
+
+    A null result has the worst status among the values that it was computed from; so has one computed from values
+    outside their max age, where the request wants to know about those. Raises NotServableError where the function
+    fails.
+    """
+    columns: dict[str, list[Any]] = {name: list(values) for name, values in request.entities.items()}
+    for field in planned.spec.request_fields:
+        # Only request_timestamp may be missing; the check of the request has seen to that (rule 7).
+        given = request.request_data.get(field.name)
+        columns[field.name] = list(given) if given is not None else [_moment(field.dtype, now)] * request.rows
+    for (name, _, _), column in zip(planned.inputs, inputs, strict=True):
+        columns[name] = list(column.values)
+    causes = [
+        max((column.status(row) for column in inputs), key=_SEVERITY.__getitem__, default=ValueStatus.NULL_VALUE.value)
+        for row in range(request.rows)
+    ]
+    results = _call(planned, columns)
+    told = request.on_stale is not OnStale.NULL
+    answer = {}
+    for field in planned.spec.features:
+        values = list(results.get(field.name) or [None] * request.rows)
+        statuses = [_status(value, cause, told) for value, cause in zip(values, causes, strict=True)]
+        answer[field.name] = (values, statuses)
+    return answer
+
+
+def _call(planned: PlannedTransform, columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+    try:
+        return planned.spec.transform(columns)
+    except Exception as error:  # the function is the user's; nulls are what it usually trips over
+        name, kind = planned.spec.name, type(error).__name__
+        log.warning("on-demand feature view failed", feature_view=name, exc_info=error)
+        raise NotServableError(
+            f"The function of on-demand feature view {name} fails on these inputs: {kind}"
+        ) from error
+
+
+def _status(value: Any, cause: str, told: bool) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        # A function that makes a null of present values has made a null value.
+        return cause if cause != ValueStatus.PRESENT else ValueStatus.NULL_VALUE.value
+    return cause if told and cause == ValueStatus.OUTSIDE_MAX_AGE else ValueStatus.PRESENT.value
+
+
+def _moment(dtype: str, now: datetime) -> Any:
+    return (
+        now if dtype == "UNIX_TIMESTAMP" else now.timestamp() if dtype in ("DOUBLE", "FLOAT") else int(now.timestamp())
+    )

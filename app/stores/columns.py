@@ -1,0 +1,149 @@
+"""Cells of an online store, decoded by the column.
+
+A cell is a serialized Feast Value: one field, whose number says its type. Protobuf lets messages be concatenated, and a
+parser that knows the same field numbers as *repeated* fields then finds all values of the column in one pass, in C, in
+order. That costs a tenth of parsing a message per value (docs/adr/0010-hot-path.md). Whatever does not fit, such as a
+value of another type than the view declares, is decoded cell by cell with Feast's own message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from feast.protos.feast.types import Value_pb2
+from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import Message
+
+from app.stores.protos import decode, decode_timestamp
+
+Cells = Sequence[bytes | None]
+"""One entry per row: a serialized Value, empty where the value is null, None where the store has nothing."""
+
+ColumnDecoder = Callable[[Cells], tuple[list[Any], list[int]]]
+"""From cells to native values, None where there is none, and the positions of those Nones."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _list(message: Any) -> list[Any]:
+    return list(message.val)
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], Any] | None]] = {
+    "INT32": ("int32_val", None),
+    "INT64": ("int64_val", None),
+    "FLOAT": ("float_val", None),
+    "DOUBLE": ("double_val", None),
+    "BOOL": ("bool_val", None),
+    "STRING": ("string_val", None),
+    "BYTES": ("bytes_val", None),
+    "PDF_BYTES": ("bytes_val", None),
+    "IMAGE_BYTES": ("bytes_val", None),
+    "UNIX_TIMESTAMP": ("unix_timestamp_val", lambda seconds: datetime.fromtimestamp(seconds, UTC)),
+    "INT32_LIST": ("int32_list_val", _list),
+    "INT64_LIST": ("int64_list_val", _list),
+    "FLOAT_LIST": ("float_list_val", _list),
+    "DOUBLE_LIST": ("double_list_val", _list),
+    "BOOL_LIST": ("bool_list_val", _list),
+    "STRING_LIST": ("string_list_val", _list),
+    "BYTES_LIST": ("bytes_list_val", _list),
+}
+"""Feature type -> Value's field for it, and what makes a native value of an entry. Other types are rare and are decoded
+cell by cell."""
+
+
+def _repeated(name: str, source: Any, fields: Sequence[str]) -> type[Message]:
+    """A message with the named fields of the message `source`, each of them repeated."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"freshet/{name}.proto", package="freshet", syntax="proto3")
+    file.dependency.append(source.file.name)
+    message = file.message_type.add(name=name)
+    for field_name in fields:
+        field = source.fields_by_name[field_name]
+        copy = message.field.add(name=field_name, number=field.number, type=field.type)
+        copy.label = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
+        if field.message_type is not None:
+            copy.type_name = f".{field.message_type.full_name}"
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+    descriptor = descriptor_pool.Default().FindMessageTypeByName(f"freshet.{name}")
+    return message_factory.GetMessageClass(descriptor)
+
+
+_Column: Any = _repeated("Column", Value_pb2.Value.DESCRIPTOR, sorted({field for field, _ in _KINDS.values()}))
+
+
+def compile_column(dtype: str) -> ColumnDecoder:
+    """The decoder of a feature of type `dtype` (the name of Feast's ValueType)."""
+    if dtype not in _KINDS:
+        return _cell_by_cell
+    field, convert = _KINDS[dtype]
+    parse = _Column.FromString
+
+    def decode_column(cells: Cells) -> tuple[list[Any], list[int]]:
+        values = list(getattr(parse(b"".join(filter(None, cells))), field))
+        if convert is not None:
+            try:
+                values = [convert(value) for value in values]
+            except (ValueError, OverflowError, OSError):
+                return _cell_by_cell(cells)
+        if len(values) == len(cells):
+            return values, []
+        gaps = [position for position, cell in enumerate(cells) if not cell]
+        if len(values) + len(gaps) != len(cells):
+            return _cell_by_cell(cells)
+        for position in gaps:
+            values.insert(position, None)
+        return values, gaps
+
+    return decode_column
+
+
+def _cell_by_cell(cells: Cells) -> tuple[list[Any], list[int]]:
+    values = [decode(ValueProto.FromString(cell)) if cell else None for cell in cells]
+    return values, [position for position, value in enumerate(values) if value is None]
+
+
+def _times() -> type[Message]:
+    file = descriptor_pb2.FileDescriptorProto(name="freshet/Times.proto", package="freshet", syntax="proto3")
+    message = file.message_type.add(name="Times")
+    kind = descriptor_pb2.FieldDescriptorProto
+    message.field.add(name="seconds", number=1, type=kind.TYPE_INT64, label=kind.LABEL_REPEATED)
+    message.field.add(name="nanos", number=2, type=kind.TYPE_INT32, label=kind.LABEL_REPEATED)
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+    descriptor = descriptor_pool.Default().FindMessageTypeByName("freshet.Times")
+    return message_factory.GetMessageClass(descriptor)
+
+
+_Times: Any = _times()
+
+
+def decode_moments(cells: Cells) -> list[int | None]:
+    """Serialized protobuf Timestamps as microseconds since 1970 (UTC), truncated (rule 1); None where there is none."""
+    present = [cell for cell in cells if cell is not None]
+    times = _Times.FromString(b"".join(present))
+    seconds, nanos = times.seconds, times.nanos
+    moments: list[int | None]
+    if len(seconds) == len(present) == len(nanos):
+        moments = [second * 1_000_000 + nano // 1000 for second, nano in zip(seconds, nanos, strict=True)]
+    elif len(seconds) == len(present) and not nanos:
+        moments = [second * 1_000_000 for second in seconds]
+    else:
+        # Some lack a part, because it is zero, so that the parts do not line up.
+        return [None if cell is None else _microseconds(cell) for cell in cells]
+    if len(present) < len(cells):
+        for position, cell in enumerate(cells):
+            if cell is None:
+                moments.insert(position, None)
+    return moments
+
+
+def _microseconds(cell: bytes) -> int:
+    return to_microseconds(decode_timestamp(cell))
+
+
+def to_microseconds(moment: datetime) -> int:
+    """An aware moment as microseconds since 1970."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

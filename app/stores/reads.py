@@ -1,0 +1,65 @@
+"""Which way an online store is read: ours for Redis and SQLite, Feast's interface for every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from feast import FeatureView, RepoConfig
+
+from app.serving.ports import PreparedRead, ViewRead
+from app.stores.feast_reads import FeastRead
+from app.stores.online_redis import RedisOnlineStore
+from app.stores.online_sqlite import SqliteOnlineStore
+from app.stores.read_threads import ReadThreads
+from app.stores.redis_reads import RedisRead
+from app.stores.sqlite_reads import SqliteRead
+
+_THREADS = 8
+
+Views = Sequence[tuple[ViewRead, FeatureView]]
+
+
+class Reads(Protocol):
+    """Prepares reads, and keeps what they share."""
+
+    def prepare(self, views: Views) -> PreparedRead:
+        """Raises NotServableError."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+def open_reads(config: RepoConfig, store: Any, timeout: float) -> Reads:
+    """The reads of this store; `timeout` is the deadline of each in seconds. Nothing is connected yet."""
+    if isinstance(store, RedisOnlineStore):
+        return _RedisReads(config, store, timeout)
+    return _ThreadedReads(config, store, timeout)
+
+
+class _RedisReads:
+    def __init__(self, config: RepoConfig, store: RedisOnlineStore, timeout: float) -> None:
+        self._config = config
+        self._timeout = timeout
+        self._channels = store.open_channels(config)
+
+    def prepare(self, views: Views) -> PreparedRead:
+        return RedisRead(self._config, views, self._channels, self._timeout)
+
+    async def close(self) -> None:
+        await self._channels.close()
+
+
+class _ThreadedReads:
+    def __init__(self, config: RepoConfig, store: Any, timeout: float) -> None:
+        self._config = config
+        self._store = store
+        self._threads = ReadThreads(_THREADS, timeout)
+
+    def prepare(self, views: Views) -> PreparedRead:
+        if isinstance(self._store, SqliteOnlineStore):
+            return SqliteRead(self._config, views, self._store, self._threads)
+        return FeastRead(self._config, views, self._store, self._threads)
+
+    async def close(self) -> None:
+        self._threads.close()

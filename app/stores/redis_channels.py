@@ -1,0 +1,220 @@
+"""Connections to one Redis server for reads: opened by redis-py, then driven by a protocol of our own.
+
+redis-py opens, secures and authenticates a connection, and asks Sentinel where to. What it does per reply afterwards
+costs ten times the reply itself (docs/adr/0010-hot-path.md), so once a connection is ready its transport is handed to a
+`Channel`, which feeds bytes to hiredis and wakes the reader when the last reply is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hiredis
+import redis
+from redis.asyncio.connection import AbstractConnection
+
+from app.errors import StoreUnavailableError
+
+_MORE = object()
+# The timer of a deadline may fire first when the loop was busy and the replies are already in the socket: it looks
+# again after the loop has had time to read them.
+_GRACE = 0.002
+
+
+class ChannelLostError(Exception):
+    """The connection ended before all replies had come."""
+
+
+class Channel(asyncio.Protocol):
+    """One connection, used by one reader at a time: commands go out in one write, replies come back in order."""
+
+    def __init__(self, connection: AbstractConnection, on_lost: Callable[[Channel], None]) -> None:
+        self._connection = connection
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        writer = connection._writer
+        assert writer is not None  # noqa: S101 - connect() has returned
+        self._transport = writer.transport
+        self._previous = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+        self._parser = hiredis.Reader(notEnoughData=_MORE)
+        self._waiter: asyncio.Future[list[Any]] | None = None
+        self._replies: list[Any] = []
+        self._expected = 0
+        self.usable = True
+
+    async def exchange(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
+        """The replies to `payload`, which holds `expected` commands; errors among them are exceptions in the list.
+
+        Raises ChannelLostError, and TimeoutError at `deadline` (the loop's clock). After any exception, and after a
+        cancellation, the channel must be closed: replies may still be on their way.
+        """
+        if not self.usable:
+            raise ChannelLostError
+        self._waiter, self._replies, self._expected = self._loop.create_future(), [], expected
+        timer = self._loop.call_at(deadline, self._expire, self._waiter, _GRACE)
+        self._transport.write(payload)
+        try:
+            return await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _expire(self, waiter: asyncio.Future[list[Any]], grace: float) -> None:
+        if waiter.done():
+            return
+        if grace:
+            self._loop.call_later(grace, self._expire, waiter, 0)
+        else:
+            waiter.set_exception(TimeoutError())
+
+    def data_received(self, data: bytes) -> None:
+        """Take what Redis sent; asyncio calls this."""
+        waiter, replies, gets = self._waiter, self._replies, self._parser.gets
+        try:
+            self._parser.feed(data)
+            while (reply := gets()) is not _MORE:
+                replies.append(reply)
+        except hiredis.HiredisError:  # not the protocol of Redis
+            self.close()
+            return
+        if waiter is None or len(replies) > self._expected:
+            self.close()
+        elif len(replies) == self._expected and not waiter.done():
+            waiter.set_result(replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server, the network or we have ended the connection; asyncio calls this."""
+        self.usable = False
+        self._previous.connection_lost(exc)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ChannelLostError())
+        self._on_lost(self)
+
+    def close(self) -> None:
+        """End the connection at once, whatever is on its way."""
+        self.usable = False
+        self._transport.abort()
+        self._connection._close()
+
+
+class Channels:
+    """A free list of channels to one server, or to the master that Sentinel names.
+
+    At most `limit` are open, and at most `waiting` readers wait for one. Belongs to the event loop that uses it first.
+    """
+
+    def __init__(self, make: Callable[[], AbstractConnection], limit: int, waiting: int) -> None:
+        self._make = make
+        self._limit = limit
+        self._waiting = waiting
+        self._idle: list[Channel] = []
+        self._waiters: deque[asyncio.Future[Channel | None]] = deque()
+        self._open: set[Channel] = set()
+        self._opening = 0
+
+    async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
+        """One reply per command, each of which reads one key. Raises StoreUnavailableError by the deadline."""
+        return await self.exchange(b"".join(commands), len(commands), deadline)
+
+    async def exchange(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
+        """The replies to `payload`, which holds `expected` commands that only read.
+
+        Checkout, connect and read share the deadline (on the loop's clock). A connection that turns out to be dead is
+        replaced once, within it. Raises StoreUnavailableError.
+        """
+        try:
+            try:
+                return await self._try(payload, expected, deadline)
+            except ChannelLostError:
+                return await self._try(payload, expected, deadline)
+        except ChannelLostError:
+            raise StoreUnavailableError("Redis ended the connection") from None
+        except (TimeoutError, redis.exceptions.TimeoutError):
+            raise StoreUnavailableError("Redis did not answer in time (FRESHET_ONLINE_TIMEOUT)") from None
+        except redis.exceptions.AuthenticationError as error:
+            raise StoreUnavailableError("Redis refuses the user name or password") from error
+        except redis.exceptions.RedisError as error:
+            # redis-py's message may hold the address; it goes to the log as the cause, not to the caller.
+            raise StoreUnavailableError(f"Redis does not answer ({type(error).__name__})") from error
+
+    async def _try(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
+        channel = self._idle.pop() if self._idle else await self._checkout(deadline)
+        try:
+            replies = await channel.exchange(payload, expected, deadline)
+        except BaseException:
+            channel.close()
+            raise
+        self._release(channel)
+        return replies
+
+    async def _checkout(self, deadline: float) -> Channel:
+        while len(self._open) + self._opening >= self._limit:
+            if len(self._waiters) >= self._waiting:
+                raise StoreUnavailableError("Too many reads wait for a connection to Redis")
+            channel = await self._wait(deadline)
+            if channel is not None:
+                return channel
+        self._opening += 1
+        connection = self._make()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await connection.connect()
+            channel = Channel(connection, self._forget)
+            self._open.add(channel)
+        except BaseException:
+            connection._close()
+            self._wake()
+            raise
+        finally:
+            self._opening -= 1
+        return channel
+
+    async def _wait(self, deadline: float) -> Channel | None:
+        """A channel that somebody has given back, or None where there is room for a new one."""
+        waiter: asyncio.Future[Channel | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiter
+        except BaseException:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if waiter.done() and not waiter.cancelled():
+                # It was served in the same turn of the loop in which the deadline passed; others can use that.
+                given = waiter.result()
+                self._wake() if given is None else self._release(given)
+            raise
+
+    def _release(self, channel: Channel) -> None:
+        if not channel.usable:
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(channel)
+                return
+        self._idle.append(channel)
+
+    def _forget(self, channel: Channel) -> None:
+        self._open.discard(channel)
+        if channel in self._idle:
+            self._idle.remove(channel)
+        channel.close()
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def close(self) -> None:
+        """End every connection."""
+        for channel in list(self._open):
+            channel.close()
+        self._idle.clear()

@@ -1,0 +1,138 @@
+"""Prepared reads on Redis: one HMGET per entity over all views that share its key, rendered when the plan is built.
+
+Only the key differs from request to request. Field names come from Feast's own helpers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import hiredis
+from feast import FeatureView, RepoConfig
+from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
+
+from app.errors import StoreUnavailableError
+from app.serving.ports import ViewColumns, ViewRead
+from app.stores.columns import ColumnDecoder, compile_column, decode_moments
+from app.stores.keys import compile_keys
+
+
+class Commands(Protocol):
+    """Whatever sends commands to the Redis that holds each key."""
+
+    async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
+        """One reply per command, which reads the key of the same position; errors are exceptions in the list."""
+
+    async def close(self) -> None:
+        """End every connection."""
+
+
+class _Group:
+    """The views that share a key: read by one HMGET."""
+
+    def __init__(self, config: RepoConfig, views: Sequence[tuple[int, ViewRead, FeatureView]]) -> None:
+        _, read, _ = views[0]
+        self.encode = compile_keys(read.view.join_keys, read.key_columns, config.entity_key_serialization_version)
+        self.decoders: list[tuple[int, int, list[ColumnDecoder]]] = []
+        """Index of the view in the plan, position of its timestamp in the reply, decoders of the columns after it."""
+        fields: list[bytes] = []
+        for index, read, table in views:
+            name = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+            dtypes = {field.name: field.dtype for field in read.view.features}
+            self.decoders.append((index, len(fields), [compile_column(dtypes[feature]) for feature in read.features]))
+            fields += [f"_ts:{name}".encode(), *(_mmh3(f"{name}:{feature}") for feature in read.features)]
+        self._count = len(fields) + 2
+        self._project = config.project.encode()
+        self._tail = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
+        self._heads: dict[int, bytes] = {}
+
+    def render(self, keys: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Redis keys, and the command that reads each."""
+        project, heads, tail = self._project, self._heads, self._tail
+        redis_keys, commands = [], []
+        for serialized in keys:
+            key = serialized + project
+            length = len(key)
+            if length not in heads:
+                if len(heads) > 1000:  # somebody sends keys of every length
+                    heads.clear()
+                heads[length] = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n" % (self._count, length)
+            redis_keys.append(key)
+            commands.append(heads[length] + key + tail)
+        return redis_keys, commands
+
+    def decode(self, replies: Sequence[Sequence[bytes | None]], into: list[Any]) -> None:
+        """Turn replies, one per row, into the columns of each view of the group."""
+        columns = list(zip(*replies, strict=True))
+        for index, start, decoders in self.decoders:
+            moments = decode_moments(columns[start])
+            decoded = [decode(columns[start + 1 + number]) for number, decode in enumerate(decoders)]
+            values, gaps = [column for column, _ in decoded], [positions for _, positions in decoded]
+            if None in moments:
+                _forget_orphans(moments, values, gaps)
+            into[index] = ViewColumns(moments, values, gaps)
+
+
+def _forget_orphans(moments: list[int | None], values: list[list[Any]], gaps: list[list[int]]) -> None:
+    """Without its timestamp a row is not there, whatever else of it is left."""
+    missing = [row for row, moment in enumerate(moments) if moment is None]
+    for column, positions in zip(values, gaps, strict=True):
+        orphans = [row for row in missing if column[row] is not None]
+        for row in orphans:
+            column[row] = None
+        positions += orphans
+
+
+class RedisRead:
+    """Implements app.serving.ports.PreparedRead."""
+
+    def __init__(
+        self, config: RepoConfig, views: Sequence[tuple[ViewRead, FeatureView]], redis: Commands, timeout: float
+    ) -> None:
+        groups: dict[Any, list[tuple[int, ViewRead, FeatureView]]] = defaultdict(list)
+        for index, (read, table) in enumerate(views):
+            names = tuple(sorted(zip((field.name for field in read.view.join_keys), read.key_columns, strict=True)))
+            groups[names].append((index, read, table))
+        self._groups = [_Group(config, members) for members in groups.values()]
+        self._views = len(views)
+        self._redis = redis
+        self._timeout = timeout
+
+    async def fetch(self, entities: Mapping[str, Sequence[Any]], rows: int) -> list[ViewColumns]:
+        """See the protocol."""
+        keys: list[bytes] = []
+        commands: list[bytes] = []
+        per_group: list[tuple[_Group, list[bytes], list[bytes]]] = []
+        for group in self._groups:
+            wanted = group.encode(entities, rows)
+            unique = wanted if rows == 1 or len(set(wanted)) == rows else list(dict.fromkeys(wanted))
+            group_keys, group_commands = group.render(unique)
+            keys += group_keys
+            commands += group_commands
+            per_group.append((group, wanted, unique))
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        replies = await self._redis.read(keys, commands, deadline)
+        columns: list[Any] = [None] * self._views
+        start = 0
+        for group, wanted, unique in per_group:
+            found = replies[start : start + len(unique)]
+            start += len(unique)
+            if len(unique) < rows:
+                by_key = dict(zip(unique, found, strict=True))
+                found = [by_key[key] for key in wanted]
+            try:
+                group.decode(found, columns)
+            except TypeError:
+                _raise_refusals(found)
+                raise
+        return columns
+
+
+def _raise_refusals(replies: Sequence[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, hiredis.ReplyError):
+            # Out of memory, loading, another type under the key...: the first word is Redis' code for it.
+            raise StoreUnavailableError(f"Redis refuses the command ({str(reply).partition(' ')[0]})")
