@@ -12,6 +12,7 @@ from types import FrameType
 import structlog
 from fastapi import FastAPI
 
+from app import metrics
 from app.api import catalog, health, online, problems, push
 from app.api.direct import DirectApp
 from app.api.state import AppState
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         tasks = [
             asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
             asyncio.create_task(due.run()),
+            asyncio.create_task(metrics.keep_flushed()),
         ]
         restore = _drain_on_sigterm(state, settings.shutdown_delay)
         # Everything built so far lives as long as the process: the collector need never look at it again.

@@ -7,12 +7,17 @@ app.startup.prepare_metrics before any other import. Gauges never go through tho
 
 from __future__ import annotations
 
+import asyncio
 import os
+from bisect import bisect_left
 from collections.abc import Iterable
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+
+_FLUSH_INTERVAL = 0.25
 
 # prometheus_client registers with a global registry unless told not to; ours is put together in `exposition`.
 _OWN = CollectorRegistry()
@@ -48,6 +53,72 @@ MATERIALIZATION_ROWS = Counter(
 REGISTRY_REFRESH_FAILURES = Counter(
     "freshet_registry_refresh_failures_total", "Looks at the Feast registry that failed.", registry=_OWN
 )
+
+
+_FLUSHED: WeakSet[HotCounter | HotHistogram] = WeakSet()
+
+
+class HotCounter:
+    """One child of a counter, counted in plain Python until `flush`; for the thread of the event loop alone.
+
+    A shared file is written by every increment of the child itself, which costs more than all else that a small read
+    does about its metrics (docs/adr/0010-hot-path.md).
+    """
+
+    def __init__(self, child: Counter) -> None:
+        self._child = child
+        self._pending = 0
+        _FLUSHED.add(self)
+
+    def add(self, number: int) -> None:
+        """Count `number` more."""
+        self._pending += number
+
+    def flush(self) -> None:
+        """Hand what was counted to the child."""
+        pending, self._pending = self._pending, 0
+        if pending:
+            self._child.inc(pending)
+
+
+class HotHistogram:
+    """One child of a histogram, kept in plain Python until `flush`; for the thread of the event loop alone."""
+
+    def __init__(self, child: Histogram) -> None:
+        self._child = child
+        self._bounds: list[float] = child._upper_bounds
+        self._sum = 0.0
+        self._counts = [0] * len(self._bounds)
+        _FLUSHED.add(self)
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._sum += value
+        self._counts[bisect_left(self._bounds, value)] += 1
+
+    def flush(self) -> None:
+        """Hand what was observed to the child: what its `observe` would do once per value, done once per bucket."""
+        for position, number in enumerate(self._counts):
+            if number:
+                self._child._buckets[position].inc(number)
+        self._child._sum.inc(self._sum)
+        self._sum, self._counts = 0.0, [0] * len(self._bounds)
+
+
+def flush() -> None:
+    """Hand over what the hot path has counted so far. In the thread of the event loop."""
+    for hot in list(_FLUSHED):
+        hot.flush()
+
+
+async def keep_flushed() -> None:
+    """Flush several times a second, so that other workers' /metrics are no older than that, until cancelled."""
+    try:
+        while True:
+            await asyncio.sleep(_FLUSH_INTERVAL)
+            flush()
+    finally:
+        flush()
 
 
 class _OwnMetrics:

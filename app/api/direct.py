@@ -7,59 +7,96 @@ parameters, which the endpoint does itself. Measured in docs/adr/0010-hot-path.m
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app import metrics
 from app.api import problems
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Scope, Receive], Awaitable[bytes]]
+"""From an HTTP request to the JSON of its answer; raises FreshetError, and ClientDisconnect where nobody waits for it
+any more."""
+
+
+async def _documented() -> None:
+    """Stands for an endpoint in FastAPI's look at it; never called."""
 
 
 class DirectRoute(APIRoute):
-    """A route of one method whose endpoint takes a Request and returns a Response; its path may end in a parameter.
+    """A route of one method with an Endpoint; its path may end in a parameter, which is then in `path_params`.
 
     It observes freshet_http_request_duration_seconds{route,method,status}, gives the answer its request id, and turns
     errors into problems.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
+        self._answer = endpoint
+        self._durations: dict[int, metrics.HotHistogram] = {}
+        # FastAPI would take the endpoint's arguments for parameters of the request.
+        documented = functools.wraps(endpoint)(_documented)
+        del documented.__wrapped__
+        super().__init__(path, documented, **options)
         self.method = next(iter(self.methods or ()))
         self.prefix, _, parameter = path.partition("{")
         self.parameter = parameter.removesuffix("}")
-        self._answer = endpoint
-        self._durations: dict[int, Histogram] = {}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook, for requests that reach the route through its routing."""
-        return self.respond
 
-    async def respond(self, request: Request) -> Response:
-        """The answer to a request, whatever goes wrong. Raises ClientDisconnect where nobody waits for it any more."""
+        async def handle(request: Request) -> Response:
+            status, headers, body = await self.respond(request.scope, request.receive)
+            response = Response(body, status)
+            response.raw_headers = headers
+            return response
+
+        return handle
+
+    async def respond(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body of the answer, whatever goes wrong. Raises ClientDisconnect."""
         began = time.perf_counter()
         try:
-            response = await self._answer(request)
+            body = await self._answer(scope, receive)
         except ClientDisconnect:
             raise
         except Exception as error:  # nothing is above this but the server, which would log it and say nothing
-            response = problems.answer(request, error)
-        response.headers["X-Request-ID"] = problems.request_id(request)
-        status = response.status_code
+            response = problems.answer(Request(scope), error)
+            status, headers, body = response.status_code, response.raw_headers, bytes(response.body)
+        else:
+            status = 200
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"x-request-id", problems.request_id(scope).encode()),
+            ]
         duration = self._durations.get(status)
         if duration is None:
-            duration = metrics.HTTP_REQUEST_DURATION.labels(self.path, self.method, str(status))
-            self._durations[status] = duration
+            child = metrics.HTTP_REQUEST_DURATION.labels(self.path, self.method, str(status))
+            duration = self._durations[status] = metrics.HotHistogram(child)
         duration.observe(time.perf_counter() - began)
-        return response
+        return status, headers, body
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body of a request. Raises ClientDisconnect."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        return body
+    parts = []
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
 
 
 class DirectApp(FastAPI):
@@ -92,8 +129,11 @@ class DirectApp(FastAPI):
                 route = None
             if route is not None:
                 scope["app"] = self
-                with contextlib.suppress(ClientDisconnect):
-                    response = await route.respond(Request(scope, receive))
-                    await response(scope, receive, send)
+                try:
+                    status, headers, body = await route.respond(scope, receive)
+                except ClientDisconnect:
+                    return
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
                 return
         await super().__call__(scope, receive, send)

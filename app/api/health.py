@@ -60,5 +60,6 @@ async def readyz(state: Annotated[AppState, Depends(state_of)], response: Respon
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-def prometheus() -> Response:
-    return Response(metrics.exposition(), media_type="text/plain; version=1.0.0; charset=utf-8")
+async def prometheus() -> Response:
+    metrics.flush()
+    return Response(await asyncio.to_thread(metrics.exposition), media_type="text/plain; version=1.0.0; charset=utf-8")

@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from pydantic import BaseModel, JsonValue
+from starlette.types import Receive, Scope
 
 from app import metrics
-from app.api.direct import DirectRoute
+from app.api.direct import DirectRoute, read_body
 from app.api.online_query import PARAMETERS, OnlineQuery, decode_query, parse_query_string, query_schema
 from app.api.problems import RESPONSES
-from app.api.state import AppState, state_of
+from app.api.state import AppState, state_of_scope
 from app.domain import ValueStatus
 from app.durations import parse_duration
 from app.errors import FieldError, InvalidRequestError
 from app.serving.encode import encode_many, encode_one, encode_part
 from app.serving.plan import ServingPlan
-from app.serving.reader import OnlineResult, read_features
-from app.serving.request import OnlineRequest, check_columns, check_query
+from app.serving.reader import read_features
+from app.serving.request import check_columns, check_query
 
 router = APIRouter(prefix="/v1", tags=["online features"], route_class=DirectRoute)
+
+_READ_DURATION = metrics.HotHistogram(metrics.ONLINE_READ_DURATION)
 
 
 class OneEntity(BaseModel):
@@ -52,14 +55,16 @@ class ManyEntities(BaseModel):
     description="Give the join keys, and request fields of on-demand views, as query parameters: `?user_id=u1`.",
     openapi_extra={"parameters": PARAMETERS},
 )
-async def get_online_features(request: Request) -> Response:
-    state = state_of(request)
-    plan = state.plans.service(request.path_params["feature_service"])
-    parameters, options = parse_query_string(request.scope["query_string"])
+async def get_online_features(scope: Scope, receive: Receive) -> bytes:
+    state = state_of_scope(scope)
+    plan = state.plans.service(scope["path_params"]["feature_service"])
+    parameters, options = parse_query_string(scope["query_string"])
     plan.names(options.full_feature_names)
     checked = check_query(plan, parameters, options.max_staleness, options.on_stale)
-    result = await _read(plan, state, checked)
-    return _json(encode_one(plan, checked.entities, result, options.full_feature_names))
+    began = time.perf_counter()
+    result = await read_features(plan, checked, state.clock())
+    _READ_DURATION.observe(time.perf_counter() - began)
+    return encode_one(plan, checked.entities, result, options.full_feature_names)
 
 
 @router.post(
@@ -69,9 +74,9 @@ async def get_online_features(request: Request) -> Response:
     responses=RESPONSES,
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": query_schema()}}}},
 )
-async def post_online_features(request: Request) -> Response:
-    state = state_of(request)
-    query = decode_query(await request.body())
+async def post_online_features(scope: Scope, receive: Receive) -> bytes:
+    state = state_of_scope(scope)
+    query = decode_query(await read_body(receive))
     plan = _plan(state, query)
     checked = check_columns(
         plan,
@@ -81,8 +86,11 @@ async def post_online_features(request: Request) -> Response:
         _duration(query.max_staleness),
         query.on_stale,
     )
-    parts = [encode_part(plan, await _read(plan, state, part)) for part in checked.parts()]
-    return _json(encode_many(plan, checked.entities, parts))
+    began = time.perf_counter()
+    now = state.clock()
+    parts = [encode_part(plan, await read_features(plan, part, now)) for part in checked.parts()]
+    _READ_DURATION.observe(time.perf_counter() - began)
+    return encode_many(plan, checked.entities, parts)
 
 
 def _plan(state: AppState, query: OnlineQuery) -> ServingPlan:
@@ -94,14 +102,6 @@ def _plan(state: AppState, query: OnlineQuery) -> ServingPlan:
     return state.plans.features(query.features or [])
 
 
-async def _read(plan: ServingPlan, state: AppState, request: OnlineRequest) -> OnlineResult:
-    began = time.perf_counter()
-    try:
-        return await read_features(plan, request, state.clock())
-    finally:
-        metrics.ONLINE_READ_DURATION.observe(time.perf_counter() - began)
-
-
 def _duration(text: str | float | None) -> timedelta | None:
     if text is None:
         return None
@@ -109,7 +109,3 @@ def _duration(text: str | float | None) -> timedelta | None:
         return parse_duration(text)
     except ValueError as error:
         raise InvalidRequestError("The request is not valid", [FieldError("max_staleness", str(error))]) from None
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")

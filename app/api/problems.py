@@ -5,6 +5,7 @@ Nothing of a stack trace, a connection string or a value that the caller did not
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from app.errors import FieldError, FreshetError, StoreUnavailableError
 
@@ -64,14 +66,18 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def request_id(request: Request) -> str:
+_PROCESS = uuid.uuid4().hex[:20]
+_requests = itertools.count(1)
+
+
+def request_id(scope: Scope) -> str:
     """The caller's X-Request-ID where it is a sane one, else a new one; the same for the whole request."""
-    if not hasattr(request.state, "request_id"):
-        given = request.headers.get("x-request-id", "")
+    known: str | None = scope.get("freshet.request_id")
+    if known is None:
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
         sane = 0 < len(given) <= 128 and given.isascii() and given.isprintable()
-        request.state.request_id = given if sane else uuid.uuid4().hex
-    identifier: str = request.state.request_id
-    return identifier
+        scope["freshet.request_id"] = known = given if sane else f"{_PROCESS}{next(_requests):012x}"
+    return known
 
 
 def problem(
@@ -90,11 +96,11 @@ def problem(
         "status": status,
         "detail": detail,
         "instance": request.url.path,
-        "request_id": request_id(request),
+        "request_id": request_id(request.scope),
     }
     if errors:
         body["errors"] = [{"field": error.field, "message": error.message} for error in errors]
-    return Response(_dumps(body), status, {"X-Request-ID": request_id(request), **(headers or {})}, MEDIA_TYPE)
+    return Response(_dumps(body), status, {"X-Request-ID": request_id(request.scope), **(headers or {})}, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -135,7 +141,9 @@ def _domain_error(request: Request, error: FreshetError) -> Response:
     headers = {}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(error.retry_after)
-        log.warning("store unavailable", path=request.url.path, detail=error.detail, request_id=request_id(request))
+        log.warning(
+            "store unavailable", path=request.url.path, detail=error.detail, request_id=request_id(request.scope)
+        )
     return problem(request, error.status, error.slug, error.title, error.detail, error.errors, headers)
 
 
@@ -176,7 +184,7 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 def _bug(request: Request, error: Exception) -> Response:
-    log.exception("unexpected error", path=request.url.path, request_id=request_id(request), exc_info=error)
+    log.exception("unexpected error", path=request.url.path, request_id=request_id(request.scope), exc_info=error)
     return problem(
         request, 500, "internal", "Internal error", "Something went wrong on this side; the log has the request_id"
     )

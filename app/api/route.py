@@ -39,7 +39,7 @@ class TimedRoute(APIRoute):
                 status = 400 if is_not_json(error) else 422
                 raise
             else:
-                response.headers["X-Request-ID"] = request_id(request)
+                response.headers["X-Request-ID"] = request_id(request.scope)
                 return response
             finally:
                 labels = (template, request.method, str(status))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import Request
+from starlette.types import Scope
 
 from app.api.threads import BoundedThreads, Probe
 from app.pushing.push import Pusher
@@ -36,5 +37,10 @@ class AppState:
 
 def state_of(request: Request) -> AppState:
     """The state of the application that serves this request (a FastAPI dependency)."""
-    state: AppState = request.app.state.freshet
+    return state_of_scope(request.scope)
+
+
+def state_of_scope(scope: Scope) -> AppState:
+    """The same for an ASGI scope."""
+    state: AppState = scope["app"].state.freshet
     return state

@@ -1,13 +1,12 @@
-"""How often which view was served with which status: one counter increment per view, not one per value."""
+"""How often which view was served with which status: one count per view and request, not one per value."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import Counter as PrometheusCounter
-
 from app import metrics
+from app.metrics import HotCounter
 from app.serving.shape import PRESENT
 
 
@@ -19,23 +18,21 @@ class ServedCounters:
 
     def __init__(self, views: Sequence[str]) -> None:
         self._views = tuple(views)
-        self._widths = Counter(views)
-        self._present = {view: metrics.SERVED_VALUES.labels(view, PRESENT) for view in self._widths}
-        self._others: dict[tuple[str, str], PrometheusCounter] = {}
+        self._children: dict[tuple[str, str], HotCounter] = {}
+        self._present = [(self._child(view, PRESENT), width) for view, width in Counter(views).items()]
 
     def count(self, rows: int, odd: Mapping[int, Sequence[str]]) -> None:
         """Count `rows` rows in which every status is PRESENT, but for the rows of `odd`, which have these statuses."""
-        others: Counter[tuple[str, str]] = Counter()
-        for statuses in odd.values():
-            others.update(
-                (view, status) for view, status in zip(self._views, statuses, strict=True) if status != PRESENT
-            )
-        missing: Counter[str] = Counter()
-        for key, number in others.items():
-            missing[key[0]] += number
-            child = self._others.get(key)
-            if child is None:
-                child = self._others[key] = metrics.SERVED_VALUES.labels(*key)
-            child.inc(number)
-        for view, width in self._widths.items():
-            self._present[view].inc(width * rows - missing[view])
+        for child, width in self._present:
+            child.add(width * (rows - len(odd)))
+        if odd:
+            served = Counter(pair for statuses in odd.values() for pair in zip(self._views, statuses, strict=True))
+            for (view, status), number in served.items():
+                self._child(view, status).add(number)
+
+    def _child(self, view: str, status: str) -> HotCounter:
+        child = self._children.get((view, status))
+        if child is None:
+            child = HotCounter(metrics.SERVED_VALUES.labels(view, status))
+            self._children[view, status] = child
+        return child

@@ -59,7 +59,7 @@ def encode_part(plan: ServingPlan, result: OnlineResult) -> EncodedPart:
     return EncodedPart(
         _dumps(list(zip(*result.values, strict=True)))[1:-1],
         statuses_json,
-        [_dumps(_moments(moments))[1:-1] for moments in result.moments],
+        [orjson.dumps(_moments(moments), option=_OPTIONS)[1:-1] for moments in result.moments],
     )
 
 

@@ -8,6 +8,7 @@ service cannot serve is refused here, by name.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -29,10 +30,10 @@ class PlannedView(ViewRead):
 
     shown_as: str
 
-    @property
-    def ttl(self) -> timedelta | None:
-        """How long a value holds; None: for ever."""
-        return self.view.ttl
+    @functools.cached_property
+    def ttl(self) -> int | None:
+        """How long a value holds, in microseconds; None: for ever."""
+        return None if self.view.ttl is None else self.view.ttl // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class ServingPlan:
     read: PreparedRead = dataclass_field(compare=False)
     shape: AnswerShape = dataclass_field(compare=False)
     served: ServedCounters = dataclass_field(compare=False)
+
+    @functools.cached_property
+    def stored(self) -> list[tuple[int, int]]:
+        """View and position of every output, where no output is on-demand."""
+        return [(output.index, output.position) for output in self.outputs]
 
     def names(self, full: bool) -> list[str]:
         """The output names of a GET: bare, or `view__feature`. Raises InvalidRequestError where bare ones collide."""

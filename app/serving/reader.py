@@ -52,7 +52,8 @@ async def read_features(plan: ServingPlan, request: OnlineRequest, now: datetime
         for planned, columns in zip(plan.views, views, strict=True)
     ]
     for columns, odd_rows in zip(views, exceptions, strict=True):
-        _hide(columns, odd_rows, request.on_stale)
+        if odd_rows:
+            _hide(columns, odd_rows, request.on_stale)
     computed = [await _compute(planned, plan, views, exceptions, request, now) for planned in plan.transforms]
     result = _assemble(plan, request.rows, views, exceptions, computed)
     plan.served.count(request.rows, result.odd)
@@ -63,9 +64,10 @@ async def read_features(plan: ServingPlan, request: OnlineRequest, now: datetime
 
 def _exceptions(moments: Sequence[int | None], at: int, max_age: int | None) -> dict[int, str]:
     """The rows that do not hold at time `at` (rule 1), and their status (rule 2)."""
-    present = [moment for moment in moments if moment is not None]
-    if len(present) == len(moments) and max(present) <= at and (max_age is None or at - min(present) <= max_age):
-        return {}
+    if None not in moments:
+        newest, oldest = max(moments), min(moments)  # type: ignore[type-var]
+        if newest <= at and (max_age is None or at - oldest <= max_age):  # type: ignore[operator]
+            return {}
     odd = {}
     for row, moment in enumerate(moments):
         # A row of the future holds no value yet; only writers that do not keep rule 5 leave one behind.
@@ -76,10 +78,12 @@ def _exceptions(moments: Sequence[int | None], at: int, max_age: int | None) -> 
     return odd
 
 
-def _shorter(ttl: timedelta | None, max_staleness: timedelta | None) -> int | None:
+def _shorter(ttl: int | None, max_staleness: timedelta | None) -> int | None:
     """The shorter of two limits, in microseconds."""
-    limits = [limit for limit in (ttl, max_staleness) if limit is not None]
-    return min(limits) // timedelta(microseconds=1) if limits else None
+    if max_staleness is None:
+        return ttl
+    limit = max_staleness // timedelta(microseconds=1)
+    return limit if ttl is None else min(ttl, limit)
 
 
 def _hide(columns: ViewColumns, odd_rows: Mapping[int, str], on_stale: OnStale) -> None:
@@ -116,6 +120,10 @@ def _assemble(
     exceptions: Sequence[Mapping[int, str]],
     computed: Sequence[Mapping[str, tuple[list[Any], list[str]]]],
 ) -> OnlineResult:
+    moments = [columns.moments for columns in views]
+    if not computed and not any(exceptions) and not any(map(any, (columns.gaps for columns in views))):
+        # Most answers: every value is there, and holds.
+        return OnlineResult(rows, [views[view].values[position] for view, position in plan.stored], {}, moments)
     values: list[list[Any]] = []
     statuses: list[Mapping[int, str] | list[str]] = []
     odd_rows: set[int] = set()
@@ -133,7 +141,7 @@ def _assemble(
     for odd in exceptions:
         odd_rows.update(odd)
     odd_statuses = {row: list(_statuses(row, values, statuses)) for row in sorted(odd_rows)} if odd_rows else {}
-    return OnlineResult(rows, values, odd_statuses, [columns.moments for columns in views])
+    return OnlineResult(rows, values, odd_statuses, moments)
 
 
 def _statuses(row: int, values: Sequence[list[Any]], known: Sequence[Mapping[int, str] | list[str]]) -> Iterator[str]:

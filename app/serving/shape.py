@@ -17,14 +17,10 @@ class AnswerShape:
     def __init__(self, outputs: Sequence[tuple[str, str]], views: Sequence[str]) -> None:
         self.references = orjson.dumps([f"{view}:{feature}" for view, feature in outputs])
         self.bare_names = [feature for _, feature in outputs]
+        self.repeated_names = sorted({name for name in self.bare_names if self.bare_names.count(name) > 1})
+        """Bare feature names that more than one view has."""
         self.full_names = [f"{view}__{feature}" for view, feature in outputs]
         self.all_present = [PRESENT] * len(outputs)
         self.all_present_json = orjson.dumps(self.all_present)
         self.views = list(views)
         self.views_json = [orjson.dumps(view) for view in views]
-
-    @property
-    def repeated_names(self) -> list[str]:
-        """Bare feature names that more than one view has."""
-        names = self.bare_names
-        return sorted({name for name in names if names.count(name) > 1})

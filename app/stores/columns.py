@@ -100,6 +100,40 @@ def compile_column(dtype: str) -> ColumnDecoder:
     return decode_column
 
 
+RowDecoder = Callable[[Sequence[bytes]], list[Any] | None]
+"""From the cells of one row to native values; None for a row that has a null or a value of another type."""
+
+
+def compile_row(dtypes: Sequence[str]) -> RowDecoder:
+    """The decoder of one row of features of these types: one parse for all of it."""
+    if not all(dtype in _KINDS for dtype in dtypes):
+        return lambda cells: None
+    fields = [_KINDS[dtype][0] for dtype in dtypes]
+    kinds = [(field, fields.count(field)) for field in dict.fromkeys(fields)]
+    names = [field for field, _ in kinds]
+    slots = [(names.index(field), fields[:position].count(field)) for position, field in enumerate(fields)]
+    converts = [(position, convert) for position, dtype in enumerate(dtypes) if (convert := _KINDS[dtype][1])]
+    parse = _Column.FromString
+
+    def decode_row(cells: Sequence[bytes]) -> list[Any] | None:
+        message = parse(b"".join(cells))
+        found = []
+        for field, count in kinds:
+            values = getattr(message, field)
+            if len(values) != count:
+                return None
+            found.append(values)
+        row = [found[kind][number] for kind, number in slots]
+        for position, convert in converts:
+            try:
+                row[position] = convert(row[position])
+            except (ValueError, OverflowError, OSError):
+                return None
+        return row
+
+    return decode_row
+
+
 def _cell_by_cell(cells: Cells) -> tuple[list[Any], list[int]]:
     values = [decode(ValueProto.FromString(cell)) if cell else None for cell in cells]
     return values, [position for position, value in enumerate(values) if value is None]

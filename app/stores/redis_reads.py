@@ -16,7 +16,7 @@ from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 
 from app.errors import StoreUnavailableError
 from app.serving.ports import ViewColumns, ViewRead
-from app.stores.columns import ColumnDecoder, compile_column, decode_moments
+from app.stores.columns import ColumnDecoder, compile_column, compile_row, decode_moments
 from app.stores.keys import compile_keys
 
 
@@ -44,6 +44,15 @@ class _Group:
             dtypes = {field.name: field.dtype for field in read.view.features}
             self.decoders.append((index, len(fields), [compile_column(dtypes[feature]) for feature in read.features]))
             fields += [f"_ts:{name}".encode(), *(_mmh3(f"{name}:{feature}") for feature in read.features)]
+        self.cells = [start + 1 + number for _, start, decoders in self.decoders for number in range(len(decoders))]
+        """Positions of the features in the reply; the rest are timestamps."""
+        self.row = compile_row(
+            [
+                next(field.dtype for field in read.view.features if field.name == feature)
+                for _, read, _ in views
+                for feature in read.features
+            ]
+        )
         self._count = len(fields) + 2
         self._project = config.project.encode()
         self._tail = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
@@ -66,6 +75,8 @@ class _Group:
 
     def decode(self, replies: Sequence[Sequence[bytes | None]], into: list[Any]) -> None:
         """Turn replies, one per row, into the columns of each view of the group."""
+        if len(replies) == 1 and self._decode_one(replies[0], into):
+            return
         columns = list(zip(*replies, strict=True))
         for index, start, decoders in self.decoders:
             moments = decode_moments(columns[start])
@@ -74,6 +85,22 @@ class _Group:
             if None in moments:
                 _forget_orphans(moments, values, gaps)
             into[index] = ViewColumns(moments, values, gaps)
+
+    def _decode_one(self, reply: Sequence[bytes | None], into: list[Any]) -> bool:
+        """The same for a single row of which nothing is missing; tells whether it is such a row."""
+        if None in reply:
+            return False
+        values = self.row([reply[position] or b"" for position in self.cells])
+        if values is None:
+            return False
+        start = 0
+        for index, timestamp, decoders in self.decoders:
+            stop = start + len(decoders)
+            into[index] = ViewColumns(
+                decode_moments((reply[timestamp],)), [[value] for value in values[start:stop]], [[]] * len(decoders)
+            )
+            start = stop
+        return True
 
 
 def _forget_orphans(moments: list[int | None], values: list[list[Any]], gaps: list[list[int]]) -> None:
