@@ -26,9 +26,9 @@ class ServedCounters:
         for child, width in self._present:
             child.add(width * (rows - len(odd)))
         if odd:
-            served = Counter(pair for statuses in odd.values() for pair in zip(self._views, statuses, strict=True))
-            for (view, status), number in served.items():
-                self._child(view, status).add(number)
+            for view, column in zip(self._views, zip(*odd.values(), strict=True), strict=True):
+                for status in set(column):
+                    self._child(view, status).add(column.count(status))
 
     def _child(self, view: str, status: str) -> HotCounter:
         child = self._children.get((view, status))

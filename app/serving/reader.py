@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -117,7 +118,7 @@ def _assemble(
     plan: ServingPlan,
     rows: int,
     views: Sequence[ViewColumns],
-    exceptions: Sequence[Mapping[int, str]],
+    exceptions: Sequence[dict[int, str]],
     computed: Sequence[Mapping[str, tuple[list[Any], list[str]]]],
 ) -> OnlineResult:
     moments = [columns.moments for columns in views]
@@ -125,31 +126,20 @@ def _assemble(
         # Most answers: every value is there, and holds.
         return OnlineResult(rows, [views[view].values[position] for view, position in plan.stored], {}, moments)
     values: list[list[Any]] = []
-    statuses: list[Mapping[int, str] | list[str]] = []
-    odd_rows: set[int] = set()
-    for output in plan.outputs:
+    odd: dict[int, list[str]] = defaultdict(plan.shape.all_present.copy)
+    for number, output in enumerate(plan.outputs):
         if output.on_demand:
-            column, given = computed[output.index][output.feature]
+            column, statuses = computed[output.index][output.feature]
             values.append(column)
-            statuses.append(given)
-            odd_rows.update(row for row, status in enumerate(given) if status != PRESENT)
+            unlike = {row: status for row, status in enumerate(statuses) if status != PRESENT}
         else:
-            columns = views[output.index]
+            columns, unlike = views[output.index], exceptions[output.index]
             values.append(columns.values[output.position])
-            statuses.append(exceptions[output.index])
-            odd_rows.update(columns.gaps[output.position])
-    for odd in exceptions:
-        odd_rows.update(odd)
-    odd_statuses = {row: list(_statuses(row, values, statuses)) for row in sorted(odd_rows)} if odd_rows else {}
-    return OnlineResult(rows, values, odd_statuses, moments)
-
-
-def _statuses(row: int, values: Sequence[list[Any]], known: Sequence[Mapping[int, str] | list[str]]) -> Iterator[str]:
-    for column, statuses in zip(values, known, strict=True):
-        if isinstance(statuses, list):
-            yield statuses[row]
-        else:
-            yield statuses.get(row) or (_NULL if column[row] is None else PRESENT)
+            for row in columns.gaps[output.position]:
+                odd[row][number] = _NULL
+        for row, status in unlike.items():
+            odd[row][number] = status
+    return OnlineResult(rows, values, dict(odd), moments)
 
 
 def _refuse_stale(plan: ServingPlan, result: OnlineResult) -> None:

@@ -23,6 +23,8 @@ _UINT32 = struct.Struct("<I").pack
 _INT32 = struct.Struct("<Iii").pack
 _INT64 = struct.Struct("<Iiq").pack
 
+_MOST_LENGTHS = 1000
+
 KeyEncoder = Callable[[Mapping[str, Sequence[Any]], int], list[bytes]]
 """From request columns of native values, and the number of rows, to one serialized key per row."""
 
@@ -88,6 +90,8 @@ def _compile(join_keys: Sequence[FieldSpec], columns: Sequence[str]) -> KeyEncod
     parts = [(column, _PARTS[field.dtype][0]) for field, column in ordered]
     if len(parts) == 1:
         ((column, part),) = parts
+        if part is _string:
+            return _compile_string(head, column)
         return lambda entities, rows: [head + part(value) for value in entities[column]]
 
     def encode(entities: Mapping[str, Sequence[Any]], rows: int) -> list[bytes]:
@@ -95,3 +99,26 @@ def _compile(join_keys: Sequence[FieldSpec], columns: Sequence[str]) -> KeyEncod
         return [head + b"".join(values) for values in zip(*encoded, strict=True)]
 
     return encode
+
+
+def _compile_string(head: bytes, column: str) -> KeyEncoder:
+    """The most common key, a single string: all but its characters is the same for every string of a length."""
+    openings = Openings(lambda length: head + _UINT32(ValueType.STRING) + _UINT32(length))
+
+    def encode(entities: Mapping[str, Sequence[Any]], rows: int) -> list[bytes]:
+        return [openings[len(encoded)] + encoded for encoded in map(str.encode, entities[column])]
+
+    return encode
+
+
+class Openings(dict[int, bytes]):
+    """Bytes that depend on a length alone, made once per length."""
+
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        self._make = make
+
+    def __missing__(self, length: int) -> bytes:
+        if len(self) > _MOST_LENGTHS:  # somebody sends keys of every length
+            self.clear()
+        self[length] = opening = self._make(length)
+        return opening

@@ -89,7 +89,9 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         bounds = (store.read_connections, store.read_waiting)
         if store.redis_type == stock.RedisType.redis_cluster:
             startup = [redis.asyncio.cluster.ClusterNode(node["host"], int(node["port"])) for node in nodes]
-            return ClusterChannels(lambda: redis.asyncio.RedisCluster(startup_nodes=startup, **options), *bounds)
+            return ClusterChannels(
+                lambda: redis.asyncio.RedisCluster(startup_nodes=startup, **options), config.project, *bounds
+            )
         client: redis.asyncio.Redis
         if store.redis_type == stock.RedisType.redis_sentinel:
             hosts = [(node["host"], int(node["port"])) for node in nodes]

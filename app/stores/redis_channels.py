@@ -117,7 +117,7 @@ class Channels:
         self._opening = 0
 
     async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
-        """One reply per command, each of which reads one key. Raises StoreUnavailableError by the deadline."""
+        """See app.stores.redis_reads.Commands."""
         return await self.exchange(b"".join(commands), len(commands), deadline)
 
     async def exchange(self, payload: bytes, expected: int, deadline: float) -> list[Any]:

@@ -31,8 +31,9 @@ Address = tuple[str, int]
 class ClusterChannels:
     """Channels to every node of a cluster. Belongs to the event loop that uses it first."""
 
-    def __init__(self, make: Callable[[], RedisCluster], limit: int, waiting: int) -> None:
+    def __init__(self, make: Callable[[], RedisCluster], project: str, limit: int, waiting: int) -> None:
         self._make = make
+        self._project = project.encode()
         self._bounds = (limit, waiting)
         self._cluster: RedisCluster | None = None
         self._slots: list[Address | None] = []
@@ -40,8 +41,7 @@ class ClusterChannels:
         self._refreshing: asyncio.Task[None] | None = None
 
     async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
-        """One reply per command, each of which reads one key. Raises StoreUnavailableError by the deadline (on the
-        loop's clock)."""
+        """See app.stores.redis_reads.Commands."""
         if not self._slots:
             await self._first_look(deadline)
         replies: list[Any] = [None] * len(keys)
@@ -87,7 +87,7 @@ class ClusterChannels:
             await asyncio.gather(*(read_node(*target, positions) for target, positions in by_node.items()))
 
     def _node_of(self, key: bytes) -> Address:
-        address = self._slots[key_slot(key)]
+        address = self._slots[key_slot(key + self._project)]
         if address is None:
             self._look_again()
             raise StoreUnavailableError("No node of the Redis Cluster holds the slot of this key")

@@ -17,14 +17,16 @@ from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 from app.errors import StoreUnavailableError
 from app.serving.ports import ViewColumns, ViewRead
 from app.stores.columns import ColumnDecoder, compile_column, compile_row, decode_moments
-from app.stores.keys import compile_keys
+from app.stores.keys import Openings, compile_keys
 
 
 class Commands(Protocol):
     """Whatever sends commands to the Redis that holds each key."""
 
     async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
-        """One reply per command, which reads the key of the same position; errors are exceptions in the list."""
+        """One reply per command, which reads the entity key of the same position (without the project that follows it
+        in Redis' key); errors are exceptions in the list. Raises StoreUnavailableError by the deadline (on the loop's
+        clock)."""
 
     async def close(self) -> None:
         """End every connection."""
@@ -53,25 +55,14 @@ class _Group:
                 for feature in read.features
             ]
         )
-        self._count = len(fields) + 2
-        self._project = config.project.encode()
-        self._tail = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
-        self._heads: dict[int, bytes] = {}
+        project, count = config.project.encode(), len(fields) + 2
+        self._openings = Openings(lambda length: b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n" % (count, length + len(project)))
+        self._closing = project + b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
 
-    def render(self, keys: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """Redis keys, and the command that reads each."""
-        project, heads, tail = self._project, self._heads, self._tail
-        redis_keys, commands = [], []
-        for serialized in keys:
-            key = serialized + project
-            length = len(key)
-            if length not in heads:
-                if len(heads) > 1000:  # somebody sends keys of every length
-                    heads.clear()
-                heads[length] = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n" % (self._count, length)
-            redis_keys.append(key)
-            commands.append(heads[length] + key + tail)
-        return redis_keys, commands
+    def commands(self, keys: Sequence[bytes]) -> list[bytes]:
+        """The command that reads each key."""
+        openings, closing = self._openings, self._closing
+        return [openings[len(key)] + key + closing for key in keys]
 
     def decode(self, replies: Sequence[Sequence[bytes | None]], into: list[Any]) -> None:
         """Turn replies, one per row, into the columns of each view of the group."""
@@ -136,9 +127,8 @@ class RedisRead:
         for group in self._groups:
             wanted = group.encode(entities, rows)
             unique = wanted if rows == 1 or len(set(wanted)) == rows else list(dict.fromkeys(wanted))
-            group_keys, group_commands = group.render(unique)
-            keys += group_keys
-            commands += group_commands
+            keys += unique
+            commands += group.commands(unique)
             per_group.append((group, wanted, unique))
         deadline = asyncio.get_running_loop().time() + self._timeout
         replies = await self._redis.read(keys, commands, deadline)
