@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pstats
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,6 @@ from benchmarks.server import Server
 from benchmarks.world import World, built
 
 _RATE = 500  # samples per second
-_SITE_PACKAGES = "site-packages/"
 
 
 def profile(
@@ -43,6 +43,7 @@ def profile(
             if spy is not None:
                 found, stacks = _sampled(spy, world, server, file, seconds, generator)
             else:
+                server.process.send(signal.SIGUSR1)
                 found = load.apply(generator, server.port, file, seconds)
         rate = (found.requests - found.failures) / found.seconds
         title = f"`{contestant}`, {entities:,} entities, {store}: {rate:,.0f} requests/s while being profiled"
@@ -64,8 +65,8 @@ def _sampled(
     """The load, and (stack from the outermost frame to the innermost, samples)."""
     raw = world.folder / "stacks.raw"
     command = [spy, "record", "--pid", str(server.process.pid), "--format", "raw", "--output", str(raw)]
-    # Functions, not lines; only threads that hold or want the processor.
-    command += ["--rate", str(_RATE), "--duration", str(max(1, seconds - 1)), "--function", "--nonblocking"]
+    # Functions, not lines. Threads that wait are left out, as py-spy does of itself.
+    command += ["--rate", str(_RATE), "--duration", str(max(1, seconds - 1)), "--function"]
     sampler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         found = load.apply(generator, server.port, file, seconds)
@@ -112,6 +113,5 @@ def _print_calls(server: Server, folder: Path, top: int) -> None:
 
 
 def _short(text: str) -> str:
-    """Without the folders that every path begins with."""
-    _, _, inside = text.rpartition(_SITE_PACKAGES)
-    return inside if _SITE_PACKAGES not in text or "(" not in text else f"{text.split(' (')[0]} ({inside}"
+    """Paths cut to the last folder and the file: the others say more of the machine than of the program."""
+    return re.sub(r"[^\s(]*/([^/\s]+/[^/\s]+)", r"\1", text)

@@ -132,7 +132,7 @@ def _latency(results: Results, size: str) -> str:
 
 
 def _soak(soak: Soak) -> Iterator[str]:
-    yield f"## Soak: {soak.seconds / 60:.0f} minutes at half the peak rate"
+    yield f"## Soak: {round(soak.seconds / 60, 1):g} minutes at half the peak rate"
     yield ""
     yield f"On {soak.about['date']}, by `{soak.about['command']}`: one request in ten asks for 100 entities, the others"
     yield f"for one. The peak was {soak.peak:,.0f} requests/s. Meant were {soak.asked:,.0f}/s, there were"

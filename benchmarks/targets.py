@@ -28,7 +28,7 @@ def targets(record: Record) -> list[Target]:
     lines = list(_throughput(record.results)) if record.results else []
     if record.soak:
         verdict = judge(record.soak)
-        minutes = f"{record.soak.seconds / 60:.0f} minutes at half the peak rate"
+        minutes = f"{round(record.soak.seconds / 60, 1):g} minutes at half the peak rate"
         lines.append(Target(minutes, "memory and descriptors flat", verdict.words, verdict.flat))
     return lines
 
