@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -184,4 +185,6 @@ def _command() -> str:
 
 
 if __name__ == "__main__":
+    # Ended from outside, it still ends its servers and removes its folder.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     app()
