@@ -1,10 +1,11 @@
 # Two commands matter: `make run` and `make test`. Both set everything up first, with Python, make and pip alone.
 PYTHON ?= python3
 PORT ?= 8000
+MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-full lint setup setup-dev lock clean help
+.PHONY: run test test-full bench bench-soak lint setup setup-dev lock clean help
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -18,6 +19,12 @@ test: setup-dev ## every test but the long ones, on a real PostgreSQL and a real
 
 test-full: setup-dev ## every test
 	$(BIN)/python -m pytest
+
+bench: setup-dev ## Freshet beside feast serve and the limit of Python (12 minutes, wants wrk): benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks
+
+bench-soak: setup-dev ## 10 minutes at half of the peak rate: do memory and descriptors stay flat (MINUTES= changes it)
+	@$(BIN)/python -m benchmarks soak --minutes $(MINUTES)
 
 lint: setup-dev ## ruff, mypy --strict, import-linter, alembic check
 	$(BIN)/ruff check .

@@ -1,0 +1,167 @@
+"""RESULTS.md, written as a whole from the record of the last run and the last soak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.cases import CASES, COST_SIZES
+from benchmarks.results import Record, Results, Soak
+from benchmarks.soak_verdict import judge, milestones
+from benchmarks.targets import ratio, targets
+
+LABELS = {
+    "freshet": "freshet, POST",
+    "freshet-get": "freshet, GET",
+    "feast": "feast serve",
+    "relay": "relay (limit in Python)",
+    "relay-all": "relay, HGETALL",
+}
+
+_READING = """\
+## How to read it
+
+- Everything ran in one go on one machine: servers, Redis and load generator share its cores. Compare lines of one
+  table; don't compare them with another machine's.
+- **freshet** is `freshet serve` with one worker and its default settings, metrics on. **feast serve** is stock Feast
+  with one worker, `--max-requests 0 --no-access-log` and its metrics off, on the same repo and the same Redis.
+- **relay** ([relay.py](relay.py)) finds the entity ids in the same request with one regular expression, sends prepared
+  HMGETs for the same fields and answers with Redis's bytes as they are. It decodes nothing, checks nothing, counts
+  nothing: what Python under uvicorn can do at most, not a server that anybody could use. **relay, HGETALL** reads whole
+  hashes instead: a hash of up to 512 fields is a compact list in Redis, and each field of an HMGET is searched in it.
+- The data was written by stock Feast: about 2 % of the entities have no row, 2 % of the values are null, every row is
+  an hour old at most and well within its ttl. Every contestant's values were compared with what was written, for up to
+  400 requests per case over 8 connections at once, before anything was timed.
+- Failures are answers other than 2xx, and connections that broke or timed out, while the load was on.
+- Requests/s, p50 and p99 are medians of the rounds, under closed-loop load over 8 keep-alive connections; in each round
+  the contestants take turns, another one first. *Spread* is the lowest and the highest requests/s of the rounds.
+- *CPU* columns are CPU seconds per second, of the server with all its processes, of Redis and of the generator: 1.00 is
+  one core. Where the server is well below 1.00, something else was the limit.
+- µs of CPU per value: requests one after the other over one connection, user and system time of the server, divided by
+  the number of values asked for.
+"""
+
+
+def report(record: Record) -> str:
+    """The page."""
+    return "\n".join(_page(record)).rstrip() + "\n"
+
+
+def _page(record: Record) -> Iterator[str]:
+    yield "# Benchmark results"
+    yield ""
+    yield "Online reads, side by side. This page is written by `make bench` and `make bench-soak`; the single"
+    yield "measurements are in [results.json](results.json)."
+    yield ""
+    if record.results:
+        yield from _about(record.results.about)
+    yield from _targets(record)
+    if record.results:
+        for case in CASES:
+            yield from _case(record.results, case)
+        yield from _costs(record.results)
+    if record.soak:
+        yield from _soak(record.soak)
+    yield _READING
+
+
+def _about(about: dict[str, str]) -> Iterator[str]:
+    yield from table(["", ""], [[name, f"`{text}`" if name == "command" else text] for name, text in about.items()])
+
+
+def _targets(record: Record) -> Iterator[str]:
+    yield "## Targets"
+    yield ""
+    verdicts = {True: "met", False: "**not met**", None: "-"}
+    rows = [[one.what, one.wanted, one.measured, verdicts[one.met]] for one in targets(record)]
+    yield from table(["what", "target", "measured", ""], rows)
+
+
+def _case(results: Results, name: str) -> Iterator[str]:
+    case = CASES[name]
+    rows = []
+    for contestant in case.contestants:
+        rate = results.median(name, contestant, lambda sample: sample.rate)
+        if rate is None:
+            continue
+        mine = [one for one in results.samples if (one.case, one.contestant) == (name, contestant)]
+        rates = [one.rate for one in mine]
+        rows.append(
+            [
+                LABELS[contestant],
+                f"{rate:,.0f}",
+                f"{min(rates):,.0f} - {max(rates):,.0f}",
+                f"{1e3 * (results.median(name, contestant, lambda sample: sample.p50) or 0):.2f}",
+                f"{1e3 * (results.median(name, contestant, lambda sample: sample.p99) or 0):.2f}",
+                _times(ratio(results, name, contestant, "feast", lambda sample: sample.rate)),
+                _percent(ratio(results, name, contestant, "relay", lambda sample: sample.rate)),
+                f"{results.median(name, contestant, lambda sample: sample.cpu_server) or 0:.2f}",
+                f"{results.median(name, contestant, lambda sample: sample.cpu_redis) or 0:.2f}",
+                f"{results.median(name, contestant, lambda sample: sample.cpu_generator) or 0:.2f}",
+                f"{sum(one.failures for one in mine):,}",
+            ]
+        )
+    if rows:
+        yield f"## {case.title}"
+        yield ""
+        head = ["", "requests/s", "spread", "p50 ms", "p99 ms", "x feast", "of relay"]
+        yield from table([*head, "CPU server", "CPU Redis", "CPU generator", "failures"], rows)
+
+
+def _costs(results: Results) -> Iterator[str]:
+    if not results.costs:
+        return
+    yield "## Cost by size: 9 features of 2 views, Redis"
+    yield ""
+    names = ["freshet", "feast", "relay"]
+    head = ["entities", "values", *(f"{LABELS[name]}: µs of CPU per value" for name in names)]
+    rows = []
+    for size in COST_SIZES:
+        cells = []
+        for name in names:
+            cost = results.cost(size, name, lambda one: one.cpu_per_value)
+            failed = sum(one.failures for one in results.costs if (one.entities, one.contestant) == (size, name))
+            text = "-" if cost is None else f"{cost * 1e6:.3f}"
+            cells.append(f"{text} ({failed:,} failed)" if failed else text)
+        rows.append([f"{size:,}", f"{size * 9:,}", *cells])
+    yield from table([*head, "median ms per request, freshet"], [[*row, _latency(results, row[0])] for row in rows])
+
+
+def _latency(results: Results, size: str) -> str:
+    found = results.cost(int(size.replace(",", "")), "freshet", lambda one: one.p50)
+    return "-" if found is None else f"{found * 1e3:.2f}"
+
+
+def _soak(soak: Soak) -> Iterator[str]:
+    yield f"## Soak: {round(soak.seconds / 60, 1):g} minutes at half the peak rate"
+    yield ""
+    yield f"On {soak.about['date']}, by `{soak.about['command']}`: one request in ten asks for 100 entities, the others"
+    yield f"for one. The peak was {soak.peak:,.0f} requests/s. Meant were {soak.asked:,.0f}/s, there were"
+    yield f"{soak.rate:,.0f}/s over 8 connections: {soak.requests:,} in all, {soak.failures:,} failures,"
+    yield f"p50 {soak.p50 * 1e3:.2f} ms and p99 {soak.p99 * 1e3:.2f} ms from when each request was due."
+    yield ""
+    rows = [
+        [name, f"{one.seconds:.0f}", f"{one.resident / 2**20:.1f}", str(one.descriptors)]
+        for name, one in milestones(soak)
+    ]
+    yield from table(["", "second", "resident MiB", "open descriptors"], rows)
+    verdict = judge(soak)
+    yield f"Fitted after the first fifth: {verdict.resident_per_hour / 2**20:+.1f} MiB/h and"
+    yield f"{verdict.descriptors_per_hour:+.1f} descriptors/h, that is {verdict.words}."
+    yield ""
+
+
+def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
+    """A Markdown table and an empty line."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _times(found: float | None) -> str:
+    return "-" if found is None else f"{found:.1f} x"
+
+
+def _percent(found: float | None) -> str:
+    return "-" if found is None else f"{100 * found:.0f} %"

@@ -1,0 +1,146 @@
+"""What a run found, as plain data that goes to results.json and comes back from there."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One contestant under one case's load, once. Seconds; `cpu_*` are CPU seconds per second of load."""
+
+    case: str
+    contestant: str
+    round: int
+    requests: int
+    failures: int
+    rate: float
+    """Answers with a 2xx status per second."""
+    p50: float
+    p99: float
+    cpu_server: float
+    cpu_redis: float
+    cpu_generator: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one contestant's server spent on requests of one size, sent one after the other. Seconds."""
+
+    entities: int
+    contestant: str
+    round: int
+    requests: int
+    failures: int
+    cpu_per_value: float
+    p50: float
+
+
+@dataclass(frozen=True)
+class SoakPoint:
+    """The server at one moment of the soak: seconds since its start, bytes, count."""
+
+    seconds: float
+    resident: int
+    descriptors: int
+
+
+@dataclass(frozen=True)
+class Soak:
+    """Minutes of load at half of the peak. Seconds and requests per second."""
+
+    about: dict[str, str]
+    peak: float
+    rate: float
+    asked: float
+    """The rate that was meant: half of the peak."""
+    seconds: float
+    requests: int
+    failures: int
+    p50: float
+    p99: float
+    points: list[SoakPoint]
+
+
+@dataclass
+class Results:
+    """One run of the benchmark."""
+
+    about: dict[str, str]
+    """The run in words: date, command, machine, versions."""
+    samples: list[Sample] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+
+    def median(self, case: str, contestant: str, what: Callable[[Sample], float]) -> float | None:
+        """Over the rounds; None where it was not measured."""
+        return _median([what(one) for one in self.samples if (one.case, one.contestant) == (case, contestant)])
+
+    def cost(self, entities: int, contestant: str, what: Callable[[Cost], float]) -> float | None:
+        """Over the rounds; None where it was not measured."""
+        return _median([what(one) for one in self.costs if (one.entities, one.contestant) == (entities, contestant)])
+
+    def failures(self) -> int:
+        """Over everything."""
+        return sum(one.failures for one in self.samples) + sum(one.failures for one in self.costs)
+
+
+def _median(values: list[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+@dataclass
+class Record:
+    """results.json: the last run and the last soak, either of which may be missing."""
+
+    results: Results | None = None
+    soak: Soak | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """What is on disk; an empty record where there is none."""
+        if not path.exists():
+            return cls()
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = cls()
+        if run := raw.get("run"):
+            samples = [Sample(**one) for one in run["samples"]]
+            record.results = Results(run["about"], samples, [Cost(**one) for one in run["costs"]])
+        if soak := raw.get("soak"):
+            record.soak = Soak(**{**soak, "points": [SoakPoint(*one) for one in soak["points"]]})
+        return record
+
+    def write(self, path: Path) -> None:
+        """A line per measurement, so that two runs can be compared with a diff."""
+        parts = []
+        if self.results:
+            run = self.results
+            samples, costs = ([_line(asdict(one)) for one in some] for some in (run.samples, run.costs))
+            parts.append(f'"run": {{"about": {_line(run.about)},\n"samples": [\n{_lines(samples)}],\n"costs": [\n')
+            parts[-1] += f"{_lines(costs)}]}}"
+        if self.soak:
+            points = [_line([one.seconds, one.resident, one.descriptors]) for one in self.soak.points]
+            rest = {name: value for name, value in asdict(self.soak).items() if name != "points"}
+            parts.append(f'"soak": {_line(rest)[:-1]}, "points": [\n{_lines(points)}]}}')
+        path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
+
+
+def _line(value: object) -> str:
+    return json.dumps(_rounded(value))
+
+
+def _lines(lines: list[str]) -> str:
+    return ",\n".join(lines)
+
+
+def _rounded(value: object) -> object:
+    """Five significant digits: more would be noise."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,169 @@
+"""One run: every case in every round, the contestants in turn within it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import client, load, machine
+from benchmarks.cases import CASES, COST, COST_SIZES, Case, cost_case, draw, requests
+from benchmarks.check import check
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.progress import Progress
+from benchmarks.results import Cost, Results, Sample
+from benchmarks.server import Server
+from benchmarks.world import World, built
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is measured."""
+
+    rounds: int = 3
+    seconds: int = 8
+    """Of load per contestant, case and round."""
+    warm_up: int = 2
+    cost_seconds: float = 2.0
+    """Of sequential requests per contestant, size and round of the cost table."""
+    cost_least: int = 3
+    """Requests of the cost table, however long one takes."""
+    compared: int = 20_000
+    """Values per contestant and case that are compared with the data before anything is timed."""
+    users: int = 100_000
+    accounts: int = 10_000
+    only: tuple[str, ...] = ()
+    generator: load.Generator = "wrk"
+    command: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    relay_wait: str = "async"
+
+    @property
+    def cases(self) -> list[Case]:
+        """The chosen cases."""
+        return [case for case in CASES.values() if not self.only or case.name in self.only]
+
+    @property
+    def costs(self) -> list[Case]:
+        """The chosen rows of the cost table, as far as there are enough users."""
+        sizes = [size for size in COST_SIZES if size <= self.users]
+        return [cost_case(size) for size in sizes] if not self.only or COST in self.only else []
+
+
+def run(options: Options) -> Results:
+    """Build the world, check every answer, measure, and tear the world down."""
+    wanted: set[tuple[str, str]] = set()
+    for case in [*options.cases, *options.costs]:
+        wanted |= case.pairs()
+    results = Results(about=machine.describe(options.command))
+    with (
+        Progress() as progress,
+        built(
+            progress,
+            users=options.users,
+            accounts=options.accounts,
+            wanted=wanted,
+            settings=options.settings,
+            relay_wait=options.relay_wait,
+        ) as world,
+    ):
+        results.about["redis"] = world.redis.description
+        results.about["data"] = f"{options.users:,} users (user_v1), {options.accounts:,} accounts (account_v1)"
+        results.about["relay"] = f"waits for Redis {options.relay_wait}"
+        files = _prepare(options, world, progress)
+        for number in range(options.rounds):
+            label = f"Round {number + 1} of {options.rounds}"
+            pairs = [(case, name) for case in options.cases for name in _rotated(case.contestants, number)]
+            with progress.task(f"{label}: requests per second", len(pairs)) as advance:
+                for case, name in pairs:
+                    results.samples.append(_sample(options, world, case, name, number, files[case.name, name]))
+                    progress.say(_summary(results.samples[-1]))
+                    advance(1)
+            _costs(options, world, number, results, progress, label)
+    return results
+
+
+def _rotated(names: tuple[str, ...], number: int) -> tuple[str, ...]:
+    """Another one begins in each round: whoever is first after a pause must not always be the same."""
+    start = number % len(names)
+    return names[start:] + names[:start]
+
+
+def _server(world: World, case: Case, name: str) -> Server:
+    return world.servers[CONTESTANTS[name].server, case.store]
+
+
+def _prepare(options: Options, world: World, progress: Progress) -> dict[tuple[str, str], Path]:
+    """Check the answers of every contestant to every case, and make its requests ready."""
+    cases = [*options.cases, *options.costs]
+    files = {}
+    with progress.task("Comparing answers with the data", sum(len(case.contestants) for case in cases)) as advance:
+        for case in cases:
+            draws = draw(case, world.dataset)
+            for name in case.contestants:
+                # As they will be measured: those of the cost table one at a time.
+                connections = load.CONNECTIONS if case in options.cases else 1
+                check(case, name, world.dataset, _server(world, case, name).port, connections, options.compared)
+                files[case.name, name] = world.folder / f"{case.name}-{name}.requests"
+                load.write_requests(files[case.name, name], requests(case, name, world.dataset, draws))
+                advance(1)
+    return files
+
+
+def _sample(options: Options, world: World, case: Case, name: str, number: int, file: Path) -> Sample:
+    server = _server(world, case, name)
+    if options.warm_up:
+        load.apply(options.generator, server.port, file, options.warm_up)
+        server.settle()
+    server_before, redis_before = server.cpu_seconds(), world.redis_cpu_seconds()
+    found = load.apply(options.generator, server.port, file, options.seconds)
+    server_cpu, redis_cpu = server.cpu_seconds() - server_before, world.redis_cpu_seconds() - redis_before
+    server.settle()
+    return Sample(
+        case=case.name,
+        contestant=name,
+        round=number,
+        requests=found.requests,
+        failures=found.failures,
+        rate=(found.requests - found.failures) / found.seconds,
+        p50=found.p50,
+        p99=found.p99,
+        cpu_server=server_cpu / found.seconds,
+        cpu_redis=redis_cpu / found.seconds,
+        cpu_generator=found.generator_cpu / found.seconds,
+    )
+
+
+def _costs(options: Options, world: World, number: int, results: Results, progress: Progress, label: str) -> None:
+    if not options.costs:
+        return
+    pairs = [(case, name) for case in options.costs for name in case.contestants]
+    with progress.task(f"{label}: CPU per value", len(pairs)) as advance:
+        for case, name in pairs:
+            server = _server(world, case, name)
+            draws = draw(case, world.dataset)
+            raw = [client.encode(one) for one in requests(case, name, world.dataset, draws)]
+            client.run(client.closed_loop(server.port, raw, 1, 0.0, at_least=1))
+            before = server.cpu_seconds()
+            outcome = client.run(client.closed_loop(server.port, raw, 1, options.cost_seconds, options.cost_least))
+            spent = server.cpu_seconds() - before
+            count = len(outcome.latencies)
+            results.costs.append(
+                Cost(
+                    entities=case.entities,
+                    contestant=name,
+                    round=number,
+                    requests=count,
+                    failures=outcome.failures,
+                    cpu_per_value=spent / (count * case.values),
+                    p50=client.percentile(outcome.latencies, 50),
+                )
+            )
+            advance(1)
+
+
+def _summary(one: Sample) -> str:
+    failed = f", {one.failures:,} FAILED" if one.failures else ""
+    return (
+        f"  {one.case:<15} {one.contestant:<12} {one.rate:>9,.0f}/s   p50 {one.p50 * 1e3:>8.2f} ms   "
+        f"p99 {one.p99 * 1e3:>8.2f} ms{failed}"
+    )

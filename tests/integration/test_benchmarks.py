@@ -1,0 +1,90 @@
+"""The benchmark runs from end to end: every contestant answers rightly, the tables come out. No speed is asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cases import CASES
+from benchmarks.report import LABELS, report
+from benchmarks.results import Record, Soak, SoakPoint
+from benchmarks.soak_verdict import judge
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`python -m benchmarks`, with temporary files below `folder`, load from Python where there is no wrk."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.mark.full
+def test_a_quick_run_measures_every_contestant(tmp_path: Path) -> None:
+    done = bench("--quick", "--timeout", "10", "--output", str(tmp_path / "out"), folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "out" / "RESULTS.md").read_text(encoding="utf-8")
+    for case in CASES.values():
+        (_, _, section) = page.partition(f"## {case.title}\n")
+        (section, _, _) = section.partition("\n## ")
+        for contestant in case.contestants:
+            (row,) = re.findall(rf"^\| {re.escape(LABELS[contestant])} \|.*$", section, re.MULTILINE)
+            assert row.endswith("| 0 |"), f"{case.name}: requests failed: {row}"
+    assert re.search(r"^\| 1,000 \| 9,000 \|", page, re.MULTILINE)
+    raw = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert {one["failures"] for one in raw["run"]["samples"] + raw["run"]["costs"]} == {0}
+    # The page comes from the record alone.
+    assert report(Record.read(tmp_path / "out" / "results.json")).splitlines()[:4] == page.splitlines()[:4]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.full
+def test_a_short_soak_writes_its_section(tmp_path: Path) -> None:
+    done = bench(
+        "soak",
+        "--minutes",
+        "0.1",
+        "--every",
+        "0.5",
+        "--users",
+        "500",
+        "--output",
+        str(tmp_path / "out"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = Record.read(tmp_path / "out" / "results.json")
+    assert record.soak is not None
+    assert record.soak.failures == 0
+    assert len(record.soak.points) >= 5
+    assert "## Soak" in (tmp_path / "out" / "RESULTS.md").read_text(encoding="utf-8")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "descriptors", "flat"), [(0, 0, True), (2**20, 0, False), (0, 1, False), (-(2**20), 0, True)]
+)
+def test_the_verdict_of_a_soak(per_minute: int, descriptors: int, flat: bool) -> None:
+    points = [SoakPoint(10.0 * n, 200 * 2**20 + n * per_minute // 6, 30 + n * descriptors // 6) for n in range(60)]
+    soak = Soak({}, 100.0, 50.0, 50.0, 600.0, 30_000, 0, 0.001, 0.002, points)
+    assert judge(soak).flat is flat
+
+
+def test_a_warm_up_is_no_leak() -> None:
+    points = [SoakPoint(10.0 * n, (100 + min(n, 10) * 10) * 2**20, 30) for n in range(60)]
+    assert judge(Soak({}, 100.0, 50.0, 50.0, 600.0, 30_000, 0, 0.001, 0.002, points)).flat
