@@ -27,6 +27,7 @@ from app.errors import StoreUnavailableError
 from app.stores.protos import FeastRow, Progress, decode_timestamp, encode_timestamp
 from app.stores.redis_channels import Channels
 from app.stores.redis_cluster import ClusterChannels
+from app.stores.redis_keys import project_keys
 from app.stores.redis_reads import Commands
 
 _SCRIPT = (Path(__file__).parent / "compare.lua").read_text(encoding="utf-8")
@@ -145,6 +146,23 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         with _errors():
             replies = self._read_hash_fields(config, [(key, fields) for key in keys])
         return [_row(names, cast("Sequence[bytes | None]", reply)) for reply in replies]
+
+    def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:
+        """Feast's teardown: every row under these join keys, of this project and of no other."""
+        client = self._client_within(config.online_store, config.online_store.write_timeout)
+        with _errors():
+            for key in project_keys(client, join_keys, config.project):
+                client.unlink(key)
+
+    def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
+        """Feast's removal of a view: its fields in every hash of this project, and hashes that hold no other view's."""
+        client = self._client_within(config.online_store, config.online_store.write_timeout)
+        view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+        fields = [f"_ts:{view}", f"_fc:{view}", *(_mmh3(f"{view}:{feature.name}") for feature in table.features)]
+        with _errors():
+            for key in project_keys(client, table.join_keys, config.project):
+                # Redis removes a hash with its last field.
+                client.hdel(key, *fields)
 
     def ping(self, config: RepoConfig) -> None:
         """Raise StoreUnavailableError unless Redis answers within the read timeout."""
