@@ -49,4 +49,13 @@ REPLAYS: dict[str, Case] = {
         "INT64", 2**53 + 1, when=datetime.datetime(1701, 2, 3, 4, 5, 6, 123_457, datetime.UTC)
     ),
     "an event at 1970, with a value": one_value("STRING", "x", when=datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)),
+    "an event at 1970 exactly, with nulls alone": one_value(
+        "STRING", None, when=datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    ),
+    "an integer of JSON beyond 64 bits": one_value("JSON", f"[{2**70}]"),
+    "half of a surrogate pair in JSON": one_value("JSON", r'["\ud800"]'),
+    "JSON nested 300 deep": one_value("JSON", "[" * 300 + "]" * 300),
+    "a feature named like our clock in SQLite": one_value("STRING", "x", feature="_fc"),
+    "a null inside a list of UUIDs": one_value("UUID_LIST", [None]),
+    "a null inside a list of decimals": one_value("DECIMAL_LIST", [None]),
 }
