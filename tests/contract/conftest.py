@@ -98,7 +98,7 @@ def redis_with_tls() -> Iterator[RedisServer]:
 @pytest.fixture(scope="module", params=EVERY)
 def online(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnlineCase]:
     """Every kind of online store in turn."""
-    with _opened(request, tmp_path_factory.mktemp("repo")) as case:
+    with _online_store(request) as online_store, opened(tmp_path_factory.mktemp("repo"), online_store) as case:
         yield case
 
 
@@ -106,25 +106,25 @@ def online(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnlineCase]:
     """The stores whose adapter is ours, for rules that need more than Feast's interface: a created timestamp in the
     store, microseconds, and a comparison inside the store."""
-    with _opened(request, tmp_path_factory.mktemp("repo")) as case:
+    with _online_store(request) as online_store, opened(tmp_path_factory.mktemp("repo"), online_store) as case:
         yield case
 
 
 @contextmanager
-def _opened(request: pytest.FixtureRequest, folder: Path) -> Iterator[OnlineCase]:
-    with _online_store(request) as online_store:
-        settings = Settings(feature_repo=write_repo(folder, online_store))
-        repo = open_repo(settings)
-        apply_definitions(repo, settings)
-        snapshot = RegistryReader(repo).read()
-        store = FeastOnlineStore(repo)
-        store.use(snapshot.feast_views)
-        yield OnlineCase(folder, repo, store, dict(snapshot.catalog.views))
-        store.close()
-        repo.close()
-        feast_connection = getattr(repo.store.provider.online_store, "_conn", None)
-        if feast_connection is not None:
-            feast_connection.close()
+def opened(folder: Path, online_store: dict[str, object], **changed: object) -> Iterator[OnlineCase]:
+    """A repo of every type in `folder` over this online store; settings may be changed."""
+    settings = Settings(feature_repo=write_repo(folder, online_store)).model_copy(update=changed)
+    repo = open_repo(settings)
+    apply_definitions(repo, settings)
+    snapshot = RegistryReader(repo).read()
+    store = FeastOnlineStore(repo)
+    store.use(snapshot.feast_views)
+    yield OnlineCase(folder, repo, store, dict(snapshot.catalog.views))
+    store.close()
+    repo.close()
+    feast_connection = getattr(repo.store.provider.online_store, "_conn", None)
+    if feast_connection is not None:
+        feast_connection.close()
 
 
 @contextmanager

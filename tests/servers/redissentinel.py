@@ -136,8 +136,18 @@ class RedisSentinel:
         self.wait_until_settled()
 
     def wait_for_another_master(self, before: RedisServer) -> None:
-        """Until Sentinel names another server than `before`, and that one takes writes."""
-        wait_until("another master", lambda: self.master is not before and role(self.master)[0] == b"master")
+        """Until Sentinel names another server than `before`, takes it for well, and that one takes writes."""
+
+        def replaced() -> bool:
+            # It names the new master before the failover is over; SENTINEL MASTERS has the old one for longer.
+            known = self.sentinel.command("SENTINEL MASTERS")[MASTER_NAME]
+            return (
+                self.master is not before
+                and (known["port"], known["flags"]) == (self.master.port, "master")
+                and role(self.master)[0] == b"master"
+            )
+
+        wait_until("another master", replaced)
 
     def wait_until_settled(self) -> None:
         """Until the replica follows the master, and Sentinel sees it so: another failover could begin."""
