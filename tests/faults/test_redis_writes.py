@@ -157,6 +157,7 @@ def test_a_frozen_sentinel_holds_up_nobody_for_long(tmp_path: Path) -> None:
             assert case.write(row(trip(), NOON, 1.0)) == [PushOutcome.APPLIED]
 
 
+@pytest.mark.full  # a failover takes seconds
 def test_writes_go_to_the_new_master(tmp_path: Path) -> None:
     with RedisSentinel() as servers, opened(tmp_path, servers.online_store, online_write_timeout=TIMEOUT) as case:
         key, before = trip(), servers.master

@@ -24,7 +24,7 @@ from tests.servers.certificates import make_certificates
 from tests.servers.redissentinel import role
 
 KEY = b"a key"
-NEEDS_TLS = pytest.mark.full  # `make test` must do with the Redis inside the wheel, which has no TLS
+NEEDS_TLS = pytest.mark.full  # `make test` must do without openssl, and with the Redis inside the wheel: it has no TLS
 
 
 def ping(server: RedisServer, **options: Any) -> None:
@@ -119,6 +119,7 @@ def test_a_failover_swaps_the_roles_and_keeps_the_data() -> None:
     left.__exit__(None, None, None)
 
 
+@pytest.mark.full  # two more failovers
 def test_a_master_that_dies_is_replaced() -> None:
     with RedisSentinel() as servers:
         before = servers.master
@@ -146,6 +147,7 @@ def test_a_server_with_tls_takes_nothing_else(tmp_path: Path) -> None:
             ping(server, ssl=True, ssl_ca_certs=str(stranger))
 
 
+@NEEDS_TLS
 def test_a_redis_without_tls_says_what_to_do() -> None:
     with (
         pytest.raises(NoServerError, match=r"built without TLS.*Install the package `redis-server`"),

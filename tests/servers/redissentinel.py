@@ -30,7 +30,8 @@ class SentinelServer(RedisServer):
         if newer:
             self.command("SENTINEL", "DEBUG", *_PERIODS)
         self.command("SENTINEL", "MONITOR", MASTER_NAME, master.host, master.port, quorum)
-        options = {"down-after-milliseconds": "1000", "failover-timeout": "10000"}
+        # A failover that finds no good replica at its moment is tried again after twice the second one.
+        options = {"down-after-milliseconds": "1000", "failover-timeout": "3000"}
         if master.password:
             options["auth-pass"] = master.password
         for option, value in options.items():
