@@ -7,30 +7,28 @@ writes. The created timestamp lies beside it in `_fc:<view>` (see compare.lua).
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import redis
-import redis.asyncio
 from feast import FeatureView, RepoConfig
 from feast.infra.online_stores import redis as stock
 from feast.infra.online_stores.helpers import _mmh3, _redis_key, compute_versioned_name
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from app.domain import PushOutcome, utc
-from app.errors import StoreUnavailableError
+from app.stores import redis_clients
 from app.stores.protos import FeastRow, Progress, decode_timestamp, encode_timestamp
-from app.stores.redis_channels import Channels
-from app.stores.redis_cluster import ClusterChannels
+from app.stores.redis_errors import store_errors
 from app.stores.redis_keys import project_keys
-from app.stores.redis_reads import Commands
 
 _SCRIPT = (Path(__file__).parent / "compare.lua").read_text(encoding="utf-8")
+_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _OUTCOMES = {1: PushOutcome.APPLIED, 0: PushOutcome.LATE, 2: PushOutcome.DUPLICATE}
 # Long scripts hold up every other client; a hundred rows take Redis well under a millisecond.
 _ROWS_PER_SCRIPT = 100
@@ -52,54 +50,33 @@ class RedisOnlineStore(stock.RedisOnlineStore):
     def __init__(self) -> None:
         super().__init__()
         self._clients: dict[float, Any] = {}
+        self._connecting = threading.Lock()
 
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
         return self._client_within(online_store_config, online_store_config.read_timeout)
 
+    @staticmethod
+    def _parse_connection_string(connection_string: str) -> tuple[list[dict[str, str]], dict[str, Any]]:
+        return redis_clients.parse(connection_string)
+
     def _client_within(self, config: RedisOnlineStoreConfig, timeout: float) -> Any:
-        """A redis-py client whose every wait ends after `timeout` seconds.
+        """The redis-py client whose every wait ends after `timeout` seconds.
 
         Feast's own sets no timeout and leaves redis-py's retries on: with Redis stopped a read then blocks for more
-        than twelve seconds. Options given in the connection string win.
+        than twelve seconds. Raises redis-py's errors, as a Cluster is asked for its shape first.
         """
-        if timeout not in self._clients:
-            nodes, given = self._parse_connection_string(config.connection_string)
-            options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **given}
-            if config.redis_type == stock.RedisType.redis_cluster:
-                startup = [redis.cluster.ClusterNode(**node) for node in nodes]
-                self._clients[timeout] = redis.cluster.RedisCluster(startup_nodes=startup, **options)
-            elif config.redis_type == stock.RedisType.redis_sentinel:
-                hosts = [(node["host"], int(node["port"])) for node in nodes]
-                sentinel = redis.sentinel.Sentinel(hosts, **options)
-                self._clients[timeout] = sentinel.master_for(config.sentinel_master)
-            else:
-                retry = Retry(NoBackoff(), 0)
-                self._clients[timeout] = redis.Redis(
-                    host=nodes[0]["host"], port=int(nodes[0].get("port", 6379)), retry=retry, **options
-                )
-        return self._clients[timeout]
-
-    def open_channels(self, config: RepoConfig) -> Commands:
-        """The connections of prepared reads; redis-py makes them by the options of the connection string."""
-        store = config.online_store
-        nodes, given = self._parse_connection_string(store.connection_string)
-        timeout = store.read_timeout
-        # Retries would outlive the deadline; a read that finds its connection dead tries once more itself.
-        retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
-        options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": retry, **given}
-        bounds = (store.read_connections, store.read_waiting)
-        if store.redis_type == stock.RedisType.redis_cluster:
-            startup = [redis.asyncio.cluster.ClusterNode(node["host"], int(node["port"])) for node in nodes]
-            return ClusterChannels(
-                lambda: redis.asyncio.RedisCluster(startup_nodes=startup, **options), config.project, *bounds
-            )
-        client: redis.asyncio.Redis
-        if store.redis_type == stock.RedisType.redis_sentinel:
-            hosts = [(node["host"], int(node["port"])) for node in nodes]
-            client = redis.asyncio.Sentinel(hosts, **options).master_for(store.sentinel_master)
-        else:
-            client = redis.asyncio.Redis(host=nodes[0]["host"], port=int(nodes[0].get("port", 6379)), **options)
-        return Channels(client.connection_pool.make_connection, *bounds)
+        client = self._clients.get(timeout)
+        if client is not None:
+            return client
+        # Whoever comes while another one waits for a Cluster that hangs must not wait twice.
+        if not self._connecting.acquire(timeout=timeout):
+            raise redis.TimeoutError("another thread still waits for Redis")
+        try:
+            if timeout not in self._clients:
+                self._clients[timeout] = redis_clients.connect(config, timeout)
+            return self._clients[timeout]
+        finally:
+            self._connecting.release()
 
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None
@@ -122,12 +99,11 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         # A Cluster wants all keys of one script in one slot; there it is a script per row.
         step = 1 if store.redis_type == stock.RedisType.redis_cluster else _ROWS_PER_SCRIPT
         outcomes: list[PushOutcome] = []
-        with _errors():
-            script = self._client_within(store, store.write_timeout).register_script(_SCRIPT)
+        with self._using(store, store.write_timeout) as client:
             for start in range(0, len(data), step):
                 chunk = data[start : start + step]
                 keys = [_redis_key(config.project, row[0], config.entity_key_serialization_version) for row in chunk]
-                replies = script(keys=keys, args=_arguments(view, store.key_ttl_seconds or 0, chunk))
+                replies = _evaluate(client, keys, _arguments(view, store.key_ttl_seconds or 0, chunk))
                 outcomes += [_OUTCOMES[reply] for reply in replies]
         return outcomes
 
@@ -143,14 +119,14 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         names = requested_features or [feature.name for feature in table.features]
         fields = [f"_ts:{view}", *(_mmh3(f"{view}:{name}") for name in names)]
         keys = self._generate_redis_keys_for_entities(config, entity_keys)
-        with _errors():
+        with store_errors():
             replies = self._read_hash_fields(config, [(key, fields) for key in keys])
         return [_row(names, cast("Sequence[bytes | None]", reply)) for reply in replies]
 
     def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:
         """Feast's teardown: every row under these join keys, of this project and of no other."""
         client = self._client_within(config.online_store, config.online_store.write_timeout)
-        with _errors():
+        with store_errors():
             for key in project_keys(client, join_keys, config.project):
                 client.unlink(key)
 
@@ -159,21 +135,43 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         client = self._client_within(config.online_store, config.online_store.write_timeout)
         view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
         fields = [f"_ts:{view}", f"_fc:{view}", *(_mmh3(f"{view}:{feature.name}") for feature in table.features)]
-        with _errors():
+        with store_errors():
             for key in project_keys(client, table.join_keys, config.project):
                 # Redis removes a hash with its last field.
                 client.hdel(key, *fields)
 
     def ping(self, config: RepoConfig) -> None:
-        """Raise StoreUnavailableError unless Redis answers within the read timeout."""
-        with _errors():
-            self._get_client(config.online_store).ping()
+        """Raise StoreUnavailableError unless Redis answers within the read timeout; of a Cluster one master must."""
+        store = config.online_store
+        with self._using(store, store.read_timeout) as client:
+            redis_clients.ping(client)
 
     def disconnect(self) -> None:
         """Close every connection; Feast's own close is for its async server."""
         for client in self._clients.values():
-            client.close()
+            redis_clients.close(client)
         self._clients.clear()
+
+    @contextlib.contextmanager
+    def _using(self, config: RedisOnlineStoreConfig, timeout: float) -> Iterator[Any]:
+        with store_errors():
+            client = self._client_within(config, timeout)
+            try:
+                yield client
+            except redis.exceptions.RedisClusterException:
+                # Of all the nodes that it had found none is there. The next client begins with the connection string.
+                if self._clients.get(timeout) is client:
+                    del self._clients[timeout]
+                raise
+
+
+def _evaluate(client: Any, keys: Sequence[bytes], arguments: Sequence[bytes | str | int]) -> list[int]:
+    """Run the script where the keys are. redis-py's own would load it into every master first, hung ones included."""
+    try:
+        replies: list[int] = client.evalsha(_SCRIPT_SHA, len(keys), *keys, *arguments)
+    except redis.exceptions.NoScriptError:
+        replies = client.eval(_SCRIPT, len(keys), *keys, *arguments)
+    return replies
 
 
 def _arguments(view: str, expiry: int, rows: Sequence[FeastRow]) -> list[bytes | str | int]:
@@ -190,15 +188,3 @@ def _row(names: Sequence[str], reply: Sequence[bytes | None]) -> tuple[datetime 
         return None, None
     values = {name: ValueProto.FromString(data or b"") for name, data in zip(names, reply[1:], strict=True)}
     return decode_timestamp(reply[0]), values
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        # redis-py's message may hold the address; it goes to the log as the cause, not to the caller.
-        raise StoreUnavailableError(f"Redis does not answer ({type(error).__name__})") from error
-    except redis.exceptions.RedisError as error:
-        # Out of memory, loading, read-only replica...: the first word is Redis' code for it.
-        raise StoreUnavailableError(f"Redis refuses the command ({str(error).partition(' ')[0]})") from error

@@ -22,7 +22,8 @@ class ReadThreads:
     """
 
     def __init__(self, threads: int, timeout: float) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        self._threads = threads
+        self._executor: ThreadPoolExecutor | None = None
         self._limit = threads * (1 + _WAITING_PER_THREAD)
         self._timeout = timeout
         self._unfinished = 0
@@ -34,6 +35,8 @@ class ReadThreads:
         self._unfinished += 1
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="read")
         running = self._executor.submit(self._work, read, answer, loop)
         timer = loop.call_later(self._timeout, self._expire, answer)
         try:
@@ -64,5 +67,7 @@ class ReadThreads:
             answer.set_exception(StoreUnavailableError(message))
 
     def close(self) -> None:
-        """Let no more work begin."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Let no more of the work begin that has been given so far."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None

@@ -12,6 +12,7 @@ from app.stores.feast_reads import FeastRead
 from app.stores.online_redis import RedisOnlineStore
 from app.stores.online_sqlite import SqliteOnlineStore
 from app.stores.read_threads import ReadThreads
+from app.stores.redis_open import open_channels
 from app.stores.redis_reads import RedisRead
 from app.stores.sqlite_reads import SqliteRead
 
@@ -33,15 +34,15 @@ class Reads(Protocol):
 def open_reads(config: RepoConfig, store: Any, timeout: float) -> Reads:
     """The reads of this store; `timeout` is the deadline of each in seconds. Nothing is connected yet."""
     if isinstance(store, RedisOnlineStore):
-        return _RedisReads(config, store, timeout)
+        return _RedisReads(config, timeout)
     return _ThreadedReads(config, store, timeout)
 
 
 class _RedisReads:
-    def __init__(self, config: RepoConfig, store: RedisOnlineStore, timeout: float) -> None:
+    def __init__(self, config: RepoConfig, timeout: float) -> None:
         self._config = config
         self._timeout = timeout
-        self._channels = store.open_channels(config)
+        self._channels = open_channels(config)
 
     def prepare(self, views: Views) -> PreparedRead:
         return RedisRead(self._config, views, self._channels, self._timeout)

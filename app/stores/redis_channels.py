@@ -17,6 +17,7 @@ import redis
 from redis.asyncio.connection import AbstractConnection
 
 from app.errors import StoreUnavailableError
+from app.stores.redis_errors import describe
 
 _MORE = object()
 # The timer of a deadline may fire first when the loop was busy and the replies are already in the socket: it looks
@@ -45,6 +46,7 @@ class Channel(asyncio.Protocol):
         self._replies: list[Any] = []
         self._expected = 0
         self.usable = True
+        self.gone = asyncio.Event()
 
     async def exchange(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
         """The replies to `payload`, which holds `expected` commands; errors among them are exceptions in the list.
@@ -90,9 +92,11 @@ class Channel(asyncio.Protocol):
         """The server, the network or we have ended the connection; asyncio calls this."""
         self.usable = False
         self._previous.connection_lost(exc)
+        self._connection._close()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ChannelLostError())
         self._on_lost(self)
+        self.gone.set()
 
     def close(self) -> None:
         """End the connection at once, whatever is on its way."""
@@ -135,11 +139,8 @@ class Channels:
             raise StoreUnavailableError("Redis ended the connection") from None
         except (TimeoutError, redis.exceptions.TimeoutError):
             raise StoreUnavailableError("Redis did not answer in time (FRESHET_ONLINE_TIMEOUT)") from None
-        except redis.exceptions.AuthenticationError as error:
-            raise StoreUnavailableError("Redis refuses the user name or password") from error
-        except redis.exceptions.RedisError as error:
-            # redis-py's message may hold the address; it goes to the log as the cause, not to the caller.
-            raise StoreUnavailableError(f"Redis does not answer ({type(error).__name__})") from error
+        except (redis.exceptions.RedisError, OSError) as error:
+            raise StoreUnavailableError(describe(error)) from error
 
     async def _try(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
         channel = self._idle.pop() if self._idle else await self._checkout(deadline)
@@ -203,7 +204,7 @@ class Channels:
         self._open.discard(channel)
         if channel in self._idle:
             self._idle.remove(channel)
-        channel.close()
+        channel.usable = False
         self._wake()
 
     def _wake(self) -> None:
@@ -215,6 +216,7 @@ class Channels:
 
     async def close(self) -> None:
         """End every connection."""
-        for channel in list(self._open):
+        channels = list(self._open)
+        for channel in channels:
             channel.close()
-        self._idle.clear()
+        await asyncio.gather(*(channel.gone.wait() for channel in channels))

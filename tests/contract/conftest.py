@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from feast import FeatureStore
 
 from app.domain import EntityKey, OnlineRow, PushOutcome, ViewSpec, WriteRow
-from app.serving.ports import ViewRead
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.definitions import apply_definitions
 from app.stores.online import FeastOnlineStore
 from app.stores.repo import FeastRepo, open_repo
+from tests.contract.reading import read_rows
 from tests.repos.everything import write_repo
-from tests.servers import Postgres, Redis
+from tests.servers import Postgres, Redis, RedisCluster, RedisSentinel, RedisServer
 
-OURS = ["sqlite", "redis"]
+REDIS = {
+    "redis": "redis_server",
+    "redis cluster": "redis_cluster",
+    "redis sentinel": "redis_sentinel",
+    "redis with TLS and a password": "redis_with_tls",
+}
+"""The kinds of Redis, and the fixture of each."""
+OURS = [
+    "sqlite",
+    "redis",
+    "redis cluster",
+    "redis sentinel",
+    # `make test` must do with the Redis inside the wheel, which has no TLS.
+    pytest.param("redis with TLS and a password", marks=pytest.mark.full),
+]
 EVERY = [*OURS, "postgres, which is Feast's own"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _numbers = itertools.count(1)
 
@@ -40,7 +50,6 @@ class OnlineCase:
     repo: FeastRepo
     store: FeastOnlineStore
     views: dict[str, ViewSpec]
-    loop: asyncio.AbstractEventLoop
 
     def write(self, *rows: WriteRow, view: str = "trips") -> list[PushOutcome]:
         """Write rows of a view."""
@@ -49,18 +58,7 @@ class OnlineCase:
     def read(self, *keys: EntityKey, view: str = "trips") -> list[OnlineRow | None]:
         """Read every feature of a view."""
         spec = self.views[view]
-        names = tuple(field.name for field in spec.join_keys)
-        features = tuple(field.name for field in spec.features)
-        prepared = self.store.prepare([ViewRead(spec, features, names)])
-        entities = dict(zip(names, zip(*(key.values for key in keys), strict=True), strict=True))
-        (found,) = self.loop.run_until_complete(prepared.fetch(entities, len(keys)))
-        rows = zip(*found.values, strict=True)
-        return [
-            None
-            if moment is None
-            else OnlineRow(EPOCH + timedelta(microseconds=moment), dict(zip(features, row, strict=True)))
-            for moment, row in zip(found.moments, rows, strict=True)
-        ]
+        return read_rows(self.store, spec, keys, [field.name for field in spec.features])
 
     def stock(self) -> FeatureStore:
         """Stock Feast over the same files and servers."""
@@ -77,53 +75,79 @@ def row(key: EntityKey, event: datetime, fare: float | None, created: datetime |
     return WriteRow(key, {"fare": fare, "name": f"fare {fare}"}, event, created)
 
 
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three masters."""
+    with RedisCluster(password="cluster=s3cret") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[RedisSentinel]:
+    """A master, a replica and a Sentinel, with two passwords."""
+    with RedisSentinel(password="master=s3cret", sentinel_password="sentinel=s3cret") as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def redis_with_tls() -> Iterator[RedisServer]:
+    """A server that takes nothing but TLS, with a password of what Feast's connection string can carry."""
+    with RedisServer(tls=True, password='odd #&"=%:@/ s3cret') as server:
+        yield server
+
+
 @pytest.fixture(scope="module", params=EVERY)
-def online(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server: Redis, postgres: Postgres
-) -> Iterator[OnlineCase]:
+def online(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnlineCase]:
     """Every kind of online store in turn."""
-    with _opened(request.param, tmp_path_factory.mktemp("repo"), redis_server, postgres) as case:
+    with _online_store(request) as online_store, opened(tmp_path_factory.mktemp("repo"), online_store) as case:
         yield case
 
 
 @pytest.fixture(scope="module", params=OURS)
-def ours(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server: Redis, postgres: Postgres
-) -> Iterator[OnlineCase]:
+def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnlineCase]:
     """The stores whose adapter is ours, for rules that need more than Feast's interface: a created timestamp in the
     store, microseconds, and a comparison inside the store."""
-    with _opened(request.param, tmp_path_factory.mktemp("repo"), redis_server, postgres) as case:
+    with _online_store(request) as online_store, opened(tmp_path_factory.mktemp("repo"), online_store) as case:
         yield case
 
 
 @contextmanager
-def _opened(kind: str, folder: Path, redis_server: Redis, postgres: Postgres) -> Iterator[OnlineCase]:
-    with postgres.database() as database:
-        stores: dict[str, dict[str, Any]] = {
-            "sqlite": {"type": "sqlite", "path": "data/online.db"},
-            "redis": {"type": "redis", "connection_string": redis_server.connection_string, "key_ttl_seconds": 3600},
-        }
-        feast_postgres = {
-            "type": "postgres",
-            "host": database.host,
-            "port": database.port,
-            "database": database.name,
-            "user": database.user,
-            "password": database.password,
-            "sslmode": "prefer",
-        }
-        settings = Settings(feature_repo=write_repo(folder, stores.get(kind, feast_postgres)), online_timeout=2)
-        repo = open_repo(settings)
-        apply_definitions(repo, settings)
-        snapshot = RegistryReader(repo).read()
-        store = FeastOnlineStore(repo, settings.online_timeout)
-        store.use(snapshot.feast_views)
-        with asyncio.Runner() as runner:
-            yield OnlineCase(folder, repo, store, dict(snapshot.catalog.views), runner.get_loop())
-            runner.run(store.close_reads())
-        store.close()
-        repo.close()
-        feast_connection = getattr(repo.store.provider.online_store, "_conn", None)
-        if feast_connection is not None:
-            feast_connection.close()
-    redis_server.flush()
+def opened(folder: Path, online_store: dict[str, object], **changed: object) -> Iterator[OnlineCase]:
+    """A repo of every type in `folder` over this online store; settings may be changed."""
+    # A busy machine may take its time; what a deadline does is tested elsewhere.
+    settings = Settings(feature_repo=write_repo(folder, online_store), online_timeout=2).model_copy(update=changed)
+    repo = open_repo(settings)
+    apply_definitions(repo, settings)
+    snapshot = RegistryReader(repo).read()
+    store = FeastOnlineStore(repo, settings.online_timeout)
+    store.use(snapshot.feast_views)
+    yield OnlineCase(folder, repo, store, dict(snapshot.catalog.views))
+    store.close()
+    repo.close()
+    feast_connection = getattr(repo.store.provider.online_store, "_conn", None)
+    if feast_connection is not None:
+        feast_connection.close()
+
+
+@contextmanager
+def _online_store(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
+    """What feature_store.yaml says; the store is empty, and is emptied."""
+    kind: str = request.param
+    if kind == "sqlite":
+        yield {"type": "sqlite", "path": "data/online.db"}
+    elif kind in REDIS:
+        servers: Redis | RedisCluster | RedisSentinel = request.getfixturevalue(REDIS[kind])
+        yield {**servers.online_store, "key_ttl_seconds": 3600}
+        servers.flush()
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        with postgres.database() as database:
+            yield {
+                "type": "postgres",
+                "host": database.host,
+                "port": database.port,
+                "database": database.name,
+                "user": database.user,
+                "password": database.password,
+                "sslmode": "prefer",
+            }

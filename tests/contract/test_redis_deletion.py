@@ -19,6 +19,7 @@ from app.stores.online import FeastOnlineStore
 from app.stores.protos import encode_key
 from app.stores.redis_keys import project_keys
 from app.stores.repo import FeastRepo, open_repo
+from tests.contract.reading import read_rows
 from tests.repos.everything import write_repo
 from tests.servers import Redis
 
@@ -33,13 +34,13 @@ class Lab:
         path = folder / "feature_store.yaml"
         config = {**yaml.safe_load(path.read_text(encoding="utf-8")), "project": project}
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
-        settings = Settings(feature_repo=folder)
+        settings = Settings(feature_repo=folder, online_timeout=2)
         self.repo: FeastRepo = open_repo(settings)
         apply_definitions(self.repo, settings)
         snapshot = RegistryReader(self.repo).read()
         self.views = snapshot.catalog.views
         self.feast_views = snapshot.feast_views
-        self.online = FeastOnlineStore(self.repo)
+        self.online = FeastOnlineStore(self.repo, settings.online_timeout)
         self.online.use(snapshot.feast_views)
 
     @property
@@ -53,11 +54,11 @@ class Lab:
         self.online.write(self.views["drivers"], [driver])
 
     def trips(self, *customers: str) -> list[bool]:
-        rows = self.online.read(self.views["trips"], [trip(customer) for customer in customers], ["fare"])
+        rows = read_rows(self.online, self.views["trips"], [trip(customer) for customer in customers], ["fare"])
         return [row is not None for row in rows]
 
     def drivers(self) -> bool:
-        (row,) = self.online.read(self.views["drivers"], [EntityKey(("driver_id",), (1,))], ["i64"])
+        (row,) = read_rows(self.online, self.views["drivers"], [EntityKey(("driver_id",), (1,))], ["i64"])
         return row is not None
 
 
@@ -112,7 +113,7 @@ def test_a_view_that_shares_its_hash_leaves_the_other_one(lab: Callable[[str], L
     mine.online.write(disabled, [WriteRow(EntityKey(("driver_id",), (1,)), {"x": 1}, NOON, None)])
     mine.store.delete_table(mine.repo.store.config, mine.feast_views["drivers"])
     assert not mine.drivers()
-    (row,) = mine.online.read(disabled, [EntityKey(("driver_id",), (1,))], ["x"])
+    (row,) = read_rows(mine.online, disabled, [EntityKey(("driver_id",), (1,))], ["x"])
     assert row is not None
 
 

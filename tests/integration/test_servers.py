@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import redis
 
+from tests.integration.remains import alive, nothing_left
 from tests.servers import (
     Database,
     NoServerError,
@@ -37,25 +38,6 @@ from tests.servers.binaries import Origin
 from tests.servers.ports import free_port
 
 ORIGINS = pytest.mark.parametrize("origin", ["system", "wheel"])
-
-
-def alive(process: Any) -> bool:
-    """Whether it runs; a zombie doesn't, it waits for an init process that may be slow to collect it."""
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-@contextmanager
-def nothing_left(server: PostgresServer | RedisServer) -> Iterator[None]:
-    """Afterwards neither a process nor a file of the server exists."""
-    family, workspace = server.process.family(), server.workspace
-    assert family
-    assert workspace is not None
-    yield
-    assert [member for member in family if alive(member)] == []
-    assert not workspace.exists()
 
 
 def query(url: str, statement: str, timeout: int = 5) -> Any:

@@ -2,7 +2,7 @@
 
 `postgres_for_tests` and `redis_for_tests` choose the source: a server that the environment names, else the system's
 binaries, else those inside the development wheels. `PostgresServer` and `RedisServer` always start a server of their
-own, which a test may pause, kill and restart.
+own, which a test may pause, kill and restart; `RedisCluster` and `RedisSentinel` start several.
 """
 
 from tests.servers.binaries import (
@@ -14,9 +14,12 @@ from tests.servers.binaries import (
 from tests.servers.errors import NoServerError, PortTakenError, ServerError
 from tests.servers.postgres import Database, Postgres, PostgresServer
 from tests.servers.redis import Redis, RedisServer
+from tests.servers.rediscluster import ClusterNode, RedisCluster
+from tests.servers.redissentinel import RedisSentinel
 from tests.servers.sources import announce_postgres, announce_redis, postgres_for_tests, redis_for_tests
 
 __all__ = [
+    "ClusterNode",
     "Database",
     "NoServerError",
     "PortTakenError",
@@ -25,6 +28,8 @@ __all__ = [
     "PostgresServer",
     "Redis",
     "RedisBinary",
+    "RedisCluster",
+    "RedisSentinel",
     "RedisServer",
     "ServerError",
     "announce_postgres",

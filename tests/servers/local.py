@@ -73,7 +73,7 @@ class LocalServer(ABC):
             self._start_again()
             return
         for _ in range(_PORTS_TO_TRY):
-            self.port = free_port()
+            self.port = self._free_port()
             try:
                 self._launch()
             except PortTakenError:
@@ -127,6 +127,9 @@ class LocalServer(ABC):
     @abstractmethod
     def _discard(self, workspace: Path) -> None:
         """Remove what a killed server left outside of its folder."""
+
+    def _free_port(self) -> int:
+        return free_port()
 
     def _start_again(self) -> None:
         """Another process may hold our port for a moment, but where clients look for us is where we must be."""

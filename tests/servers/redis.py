@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.servers.binaries import RedisBinary, find_redis
-from tests.servers.errors import ServerError
+from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.errors import NoServerError, ServerError
 from tests.servers.local import LocalServer
 from tests.servers.process import GuardedProcess
 
@@ -27,12 +28,12 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """redis://[:password@]host:port/db"""
+        """redis://[:password@]host:port/db; rediss://...?ssl_ca_certs=FILE with TLS"""
         return self._url
 
     @property
     def connection_string(self) -> str:
-        """The same in Feast's form: host:port,db=0[,password=...][,ssl=true]."""
+        """The same in Feast's form: host:port,db=0[,password=...][,ssl=true,ssl_ca_certs=FILE]."""
         parts = urlsplit(self.url)
         options = {"db": parts.path.strip("/") or "0"}
         if parts.username:
@@ -41,9 +42,15 @@ class Redis:
             options["password"] = unquote(parts.password)
         if parts.scheme == "rediss":
             options["ssl"] = "true"
+        options |= dict(parse_qsl(parts.query))
         return ",".join(
             [f"{parts.hostname}:{parts.port or 6379}", *(f"{key}={value}" for key, value in options.items())]
         )
+
+    @property
+    def online_store(self) -> dict[str, object]:
+        """What feature_store.yaml says about it under `online_store`."""
+        return {"type": "redis", "connection_string": self.connection_string}
 
     @contextmanager
     def client(self, timeout: float = 5.0, **options: Any) -> Iterator[redis.Redis]:
@@ -56,6 +63,12 @@ class Redis:
             **options,
         ) as client:
             yield client
+
+    def command(self, *arguments: str | int | bytes) -> Any:
+        """One command over a connection of its own."""
+        with self.client() as client:
+            untyped: Any = client
+            return untyped.execute_command(*arguments)
 
     @staticmethod
     def about(client: redis.Redis) -> dict[str, Any]:
@@ -72,8 +85,9 @@ class Redis:
 class RedisServer(Redis, LocalServer):
     """A server of our own: `with RedisServer() as server: ...`.
 
-    It keeps everything in memory unless `appendonly`: then a restart finds what was written. `options` are further
-    arguments of redis-server, such as ["--maxmemory-policy", "noeviction"], and win over ours.
+    It keeps everything in memory unless `appendonly`: then a restart finds what was written. `tls`: it takes nothing
+    but TLS, with a certificate of an authority of its own. `options` are further arguments of redis-server, such as
+    ["--maxmemory-policy", "noeviction"], and win over ours.
     """
 
     name = "redis"
@@ -84,12 +98,15 @@ class RedisServer(Redis, LocalServer):
         *,
         password: str | None = None,
         appendonly: bool = False,
+        tls: bool = False,
         options: Sequence[str] = (),
     ) -> None:
         LocalServer.__init__(self)
         self.binary = binary or find_redis()
         self.password = password
+        self.certificates: Certificates | None = None
         self._appendonly = appendonly
+        self._tls = tls
         self._options = list(options)
         self._program = self.binary.program
         Redis.__init__(self, "", self.binary.description)
@@ -97,21 +114,46 @@ class RedisServer(Redis, LocalServer):
     @property
     def url(self) -> str:
         credentials = f":{quote(self.password, safe='')}@" if self.password else ""
-        return f"redis://{credentials}{self.host}:{self.port}/0"
+        address = f"{credentials}{self.host}:{self.port}/0"
+        if self.certificates is None:
+            return f"redis://{address}"
+        return f"rediss://{address}?ssl_ca_certs={quote(str(self.certificates.authority))}"
 
     def _prepare(self, workspace: Path) -> None:
         self._program = self.binary.usable_by(self.account, workspace)
+        if self._tls:
+            self.certificates = make_certificates(workspace / "tls", self.host, self.account)
+
+    def _arguments(self, workspace: Path) -> list[str | Path]:
+        """What comes after the program's name."""
+        argv: list[str | Path] = ["--bind", self.host, "--dir", workspace, "--daemonize", "no", "--save", ""]
+        argv += ["--appendonly", "yes" if self._appendonly else "no"]
+        if self.certificates is None:
+            argv += ["--port", str(self.port)]
+        else:
+            argv += ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            argv += ["--tls-ca-cert-file", self.certificates.authority]
+            argv += ["--tls-cert-file", self.certificates.certificate, "--tls-key-file", self.certificates.key]
+        if self.password:
+            argv += ["--requirepass", self.password]
+        return argv
+
+    def _launch(self) -> None:
+        try:
+            super()._launch()
+        except ServerError as error:
+            if self._tls and "Bad directive" in str(error):
+                raise NoServerError(
+                    f"{self.description} was built without TLS, which this test needs. "
+                    "Install the package `redis-server`: the one inside the development wheels has none."
+                ) from None
+            raise
 
     def _spawn(self) -> GuardedProcess:
         if self.workspace is None:
             raise ServerError("the server is used outside of its with block")
-        argv: list[str | Path] = [self._program, "--port", str(self.port), "--bind", self.host]
-        argv += ["--dir", self.workspace, "--daemonize", "no", "--save", ""]
-        argv += ["--appendonly", "yes" if self._appendonly else "no"]
-        if self.password:
-            argv += ["--requirepass", self.password]
         return GuardedProcess(
-            [*argv, *self._options],
+            [self._program, *self._arguments(self.workspace), *self._options],
             log=self.workspace / "server.log",
             environment={"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"},
             directory=self.workspace,
