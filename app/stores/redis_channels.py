@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -108,11 +108,18 @@ class Channel(asyncio.Protocol):
 class Channels:
     """A free list of channels to one server, or to the master that Sentinel names.
 
-    At most `limit` are open, and at most `waiting` readers wait for one. Belongs to the event loop that uses it first.
+    At most `limit` are open, and at most `waiting` readers wait for one. Belongs to one event loop until it is closed.
     """
 
-    def __init__(self, make: Callable[[], AbstractConnection], limit: int, waiting: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[], AbstractConnection],
+        limit: int,
+        waiting: int,
+        on_close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._make = make
+        self._on_close = on_close
         self._limit = limit
         self._waiting = waiting
         self._idle: list[Channel] = []
@@ -220,3 +227,5 @@ class Channels:
         for channel in channels:
             channel.close()
         await asyncio.gather(*(channel.gone.wait() for channel in channels))
+        if self._on_close is not None:
+            await self._on_close()

@@ -29,7 +29,7 @@ Address = tuple[str, int]
 
 
 class ClusterChannels:
-    """Channels to every node of a cluster. Belongs to the event loop that uses it first."""
+    """Channels to every node of a cluster. Belongs to one event loop until it is closed."""
 
     def __init__(self, make: Callable[[], RedisCluster], project: str, limit: int, waiting: int) -> None:
         self._make = make
@@ -144,7 +144,7 @@ class ClusterChannels:
             await self._nodes.pop(address).close()
 
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection, and forget what is known of the cluster."""
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
@@ -152,3 +152,4 @@ class ClusterChannels:
             await channels.close()
         if self._cluster is not None:
             await self._cluster.aclose()
+        self._slots, self._nodes, self._cluster, self._refreshing = [], {}, None, None

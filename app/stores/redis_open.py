@@ -3,13 +3,16 @@ connection string; nothing is connected before the first read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import redis.asyncio
 from feast import RepoConfig
 from feast.infra.online_stores.redis import RedisType
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from app.stores.redis_channels import Channels
@@ -40,10 +43,33 @@ def open_channels(config: RepoConfig) -> Commands:
 
         return ClusterChannels(cluster, config.project, *bounds)
     if store.redis_type == RedisType.redis_sentinel:
-        client = _sentinel(store.sentinel_master, addresses, options)
+        client = _Client(lambda: _sentinel(store.sentinel_master, addresses, dict(options)))
     else:
-        client = redis.asyncio.Redis(host=addresses[0][0], port=addresses[0][1], **options)
-    return Channels(client.connection_pool.make_connection, *bounds)
+        client = _Client(lambda: redis.asyncio.Redis(host=addresses[0][0], port=addresses[0][1], **options))
+    return Channels(client.make_connection, *bounds, client.close)
+
+
+class _Client:
+    """A client of redis-py that is made when it is first needed, in the event loop that needs it."""
+
+    def __init__(self, make: Callable[[], redis.asyncio.Redis]) -> None:
+        self._make = make
+        self._client: redis.asyncio.Redis | None = None
+
+    def make_connection(self) -> AbstractConnection:
+        if self._client is None:
+            self._client = self._make()
+        connection: AbstractConnection = self._client.connection_pool.make_connection()
+        return connection
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if isinstance(client.connection_pool, SentinelConnectionPool):
+            for sentinel in client.connection_pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
+        await client.aclose()
 
 
 def _sentinel(master: str, addresses: list[tuple[str, int]], options: dict[str, Any]) -> redis.asyncio.Redis:
