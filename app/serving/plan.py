@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, ServiceSpec, ViewSpec
+from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, ServiceSpec, ViewSpec, versioned
 from app.errors import FieldError, InvalidRequestError, NotFoundError, NotServableError
 
 REQUEST_TIMESTAMP = "request_timestamp"
@@ -101,19 +101,20 @@ def compile_service(catalog: Catalog, service: ServiceSpec) -> ServingPlan:
 def compile_features(catalog: Catalog, references: Sequence[str]) -> ServingPlan:
     """The plan of a list of `view:feature` references, in its order. Raises as compile_service does, and
     InvalidRequestError for text that is no reference or is repeated."""
-    faults, projections = [], []
+    faults: list[FieldError] = []
+    wanted: dict[FeatureRef, Projection] = {}
     for position, text in enumerate(references):
         try:
             reference = FeatureRef.parse(text)
         except ValueError as error:
             faults.append(FieldError(f"features[{position}]", str(error)))
             continue
-        if text in references[:position]:
+        if reference in wanted:
             faults.append(FieldError(f"features[{position}]", f"{text} is asked for twice"))
-        projections.append(Projection(reference.view, (reference.feature,), version=reference.version))
+        wanted[reference] = Projection(reference.view, (reference.feature,), version=reference.version)
     if faults:
         raise InvalidRequestError("The list of features is not valid", faults)
-    return _Compiler(catalog).compile("", projections)
+    return _Compiler(catalog).compile("", wanted.values())
 
 
 class _Compiler:
@@ -139,21 +140,36 @@ class _Compiler:
         return ServingPlan(name, views, tuple(self._transforms), tuple(outputs), join_keys, dict(self._request_fields))
 
     def _outputs(self, projection: Projection) -> list[Output]:
-        spec = self._catalog.on_demand_views.get(projection.view)
-        known = spec.features if spec else self._stored_view(projection).features
-        names = {field.name for field in known}
+        spec = self._definition(projection)
+        names = {field.name for field in spec.features}
         missing = [feature for feature in projection.features if feature not in names]
         if missing:
-            raise NotFoundError(f"Feature view {projection.view} has no feature {', '.join(missing)}")
-        index = self._transform(spec, projection) if spec else self._view(projection, projection.features)
-        return [Output(projection.shown_as, feature, index, spec is not None) for feature in projection.features]
+            name = versioned(projection.view, projection.version)
+            raise NotFoundError(f"Feature view {name} has no feature {', '.join(missing)}")
+        if isinstance(spec, OnDemandSpec):
+            index, on_demand = self._transform(spec, projection), True
+        else:
+            index, on_demand = self._view(projection, projection.features), False
+        return [Output(projection.shown_as, feature, index, on_demand) for feature in projection.features]
+
+    def _definition(self, projection: Projection) -> ViewSpec | OnDemandSpec:
+        """The definition that a projection reads: the one in force, or the version that it pins."""
+        name = projection.view
+        spec = self._catalog.views.get(name) or self._catalog.on_demand_views.get(name)
+        if spec is None:
+            raise NotFoundError(f"The registry has no feature view {name}")
+        if projection.version is None:
+            return spec
+        pinned = self._catalog.versions.get(versioned(name, projection.version))
+        if pinned is None:
+            known = ", ".join(known for known in self._catalog.versions if known.startswith(f"{name}@"))
+            raise NotFoundError(f"Feature view {name} has no version v{projection.version}. Known: {known or 'none'}")
+        return pinned
 
     def _stored_view(self, projection: Projection) -> ViewSpec:
-        if projection.version is not None:
-            raise NotServableError(f"{projection.view}@v{projection.version}: one version of a view cannot be read yet")
-        view = self._catalog.views.get(projection.view)
-        if view is None:
-            raise NotFoundError(f"The registry has no feature view {projection.view}")
+        view = self._definition(projection)
+        if isinstance(view, OnDemandSpec):
+            raise NotServableError(f"On-demand feature view {view.name} cannot be an input of another one")
         if not view.enabled:
             raise NotServableError(f"Feature view {view.name} is disabled in the registry")
         if not view.online:
