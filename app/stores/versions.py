@@ -6,6 +6,7 @@ online store. Without that option all versions share one place, in which only th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from feast import FeatureView
 from feast.base_feature_view import BaseFeatureView
 from feast.infra.registry.registry import Registry
 from feast.infra.registry.sql import SqlRegistry, feature_view_version_history
+from feast.version_utils import parse_version
 
 from app.domain import OnDemandSpec, ViewSpec, versioned
 from app.errors import NotServableError
@@ -119,6 +121,34 @@ def _number_in_force(view: BaseFeatureView, history: Mapping[int, Snapshot] | No
     if view.current_version_number is not None:
         return int(view.current_version_number)
     return 0 if history is not None and set(history) <= {0} else None
+
+
+def keep_numbers(repo: FeastRepo, declared: Iterable[BaseFeatureView]) -> None:
+    """Give views that are about to be applied the number of the version that is in force.
+
+    Definitions know no numbers. Feast counts on for a new schema, but stores a view whose ttl or description alone has
+    changed with the number that it comes with: none, and its rows are then looked for where those of v0 are.
+    """
+    registry, project = repo.store.registry, repo.project
+    history = read_history(registry, project) or {}
+    existing = {view.name: view for view in registry.list_all_feature_views(project)}
+    for view in declared:
+        if view.name not in existing or not parse_version(view.version)[0]:
+            continue
+        number = _number_in_force(existing[view.name], history.get(view.name, {}))
+        if number is None:
+            number = _number_by_schema(registry, existing[view.name], history[view.name])
+        if number:
+            view.current_version_number = number
+
+
+def _number_by_schema(registry: Any, view: BaseFeatureView, history: Mapping[int, Snapshot]) -> int | None:
+    """The newest version with the schema of `view`, whose number has been lost."""
+    for number in sorted(history, reverse=True):
+        with contextlib.suppress(NotServableError):
+            if not view._schema_or_udf_changed(history[number].parse(registry)):
+                return number
+    return None
 
 
 def why_not_by_version(repo: FeastRepo) -> str | None:
