@@ -105,6 +105,9 @@ class SourceSpec:
     """Column in the source -> name in the view."""
 
 
+DISABLED = "it is disabled in the registry"
+
+
 @dataclass(frozen=True)
 class ViewSpec:
     """A feature view. `ttl` None means that a value holds for ever; `version` is Feast's number where it keeps one.
@@ -132,6 +135,13 @@ class ViewSpec:
         """What tells this definition from all others of the registry: its name, with the pinned version."""
         return versioned(self.name, self.pinned)
 
+    @property
+    def refusal(self) -> str | None:
+        """Why it may not be read online, or None."""
+        if not self.enabled:
+            return DISABLED
+        return None if self.online else "it is not kept online (online=False)"
+
     def feature(self, name: str) -> FieldSpec | None:
         """The feature of that name, or None."""
         return next((feature for feature in self.features if feature.name == name), None)
@@ -150,12 +160,17 @@ class OnDemandSpec:
     inputs: tuple[FeatureRef, ...]
     request_fields: tuple[FieldSpec, ...]
     transform: Transform
-    refusal: str | None = None
-    """Why the rules of this service cannot serve it, or None."""
+    limitation: str | None = None
+    """What the rules of this service cannot compute about it, or None."""
     enabled: bool = True
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it may not be computed, or None."""
+        return self.limitation or (None if self.enabled else DISABLED)
 
 
 _REFERENCE = re.compile(r"([^:@]+)(?:@(?:[vV]([0-9]{1,9})|(?i:latest)))?:(.+)", re.DOTALL)
@@ -183,6 +198,23 @@ class FeatureRef:
             raise ValueError(f"{text!r} is not a feature reference; write view:feature or view@vN:feature")
         view, number, feature = found.groups()
         return cls(view, feature, None if number is None else int(number))
+
+
+@dataclass(frozen=True)
+class OtherView:
+    """A view of a kind that is neither stored nor on-demand: listed by its Feast class, and never served."""
+
+    name: str
+    kind: str
+    features: tuple[FieldSpec, ...] = ()
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refusal(self) -> str:
+        """Why it may not be read online."""
+        return f"it is a {self.kind}, a kind of view that is not supported"
 
 
 @dataclass(frozen=True)
@@ -228,6 +260,7 @@ class Catalog:
     versions: Mapping[str, ViewSpec | OnDemandSpec] = field(default_factory=dict)
     """`view@vN` -> the definition to read under that name, for every version that the registry remembers, oldest first.
     Looking one up raises NotServableError where it cannot be read online."""
+    other_views: Mapping[str, OtherView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, ServiceSpec, ViewSpec, versioned
+from app.domain import (
+    Catalog,
+    FeatureRef,
+    FieldSpec,
+    OnDemandSpec,
+    OtherView,
+    Projection,
+    ServiceSpec,
+    ViewSpec,
+    versioned,
+)
 from app.errors import FieldError, InvalidRequestError, NotFoundError, NotServableError
 
 REQUEST_TIMESTAMP = "request_timestamp"
@@ -140,21 +150,33 @@ class _Compiler:
         return ServingPlan(name, views, tuple(self._transforms), tuple(outputs), join_keys, dict(self._request_fields))
 
     def _outputs(self, projection: Projection) -> list[Output]:
-        spec = self._definition(projection)
+        spec = self._servable(projection)
         names = {field.name for field in spec.features}
         missing = [feature for feature in projection.features if feature not in names]
         if missing:
             name = versioned(projection.view, projection.version)
-            raise NotFoundError(f"Feature view {name} has no feature {', '.join(missing)}")
+            known = ", ".join(field.name for field in spec.features)
+            raise NotFoundError(f"Feature view {name} has no feature {', '.join(missing)}. Known: {known}")
         if isinstance(spec, OnDemandSpec):
             index, on_demand = self._transform(spec, projection), True
         else:
             index, on_demand = self._view(projection, projection.features), False
         return [Output(projection.shown_as, feature, index, on_demand) for feature in projection.features]
 
-    def _definition(self, projection: Projection) -> ViewSpec | OnDemandSpec:
-        """The definition that a projection reads: the one in force, or the version that it pins."""
+    def _servable(self, projection: Projection) -> ViewSpec | OnDemandSpec:
+        """The definition that a projection reads, the one in force or the version that it pins; refused by name where
+        the rules of this service cannot serve it."""
+        spec = self._definition(projection)
+        if spec.refusal or isinstance(spec, OtherView):
+            kind = "On-demand feature view" if isinstance(spec, OnDemandSpec) else "Feature view"
+            name = versioned(projection.view, projection.version)
+            raise NotServableError(f"{kind} {name} cannot be served: {spec.refusal}")
+        return spec
+
+    def _definition(self, projection: Projection) -> ViewSpec | OnDemandSpec | OtherView:
         name = projection.view
+        if name in self._catalog.other_views:
+            return self._catalog.other_views[name]
         spec = self._catalog.views.get(name) or self._catalog.on_demand_views.get(name)
         if spec is None:
             raise NotFoundError(f"The registry has no feature view {name}")
@@ -167,13 +189,9 @@ class _Compiler:
         return pinned
 
     def _stored_view(self, projection: Projection) -> ViewSpec:
-        view = self._definition(projection)
+        view = self._servable(projection)
         if isinstance(view, OnDemandSpec):
             raise NotServableError(f"On-demand feature view {view.name} cannot be an input of another one")
-        if not view.enabled:
-            raise NotServableError(f"Feature view {view.name} is disabled in the registry")
-        if not view.online:
-            raise NotServableError(f"Feature view {view.name} is not kept online (online=False)")
         return view
 
     def _view(self, projection: Projection, features: Iterable[str]) -> int:
@@ -192,9 +210,6 @@ class _Compiler:
         for index, planned in enumerate(self._transforms):
             if (planned.spec.name, planned.shown_as) == (spec.name, projection.shown_as):
                 return index
-        if spec.refusal or not spec.enabled:
-            reason = spec.refusal or "it is disabled in the registry"
-            raise NotServableError(f"On-demand feature view {spec.name} cannot be served: {reason}")
         inputs = []
         for reference in spec.inputs:
             source = Projection(reference.view, (reference.feature,), version=reference.version)

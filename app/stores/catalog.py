@@ -23,6 +23,7 @@ from app.domain import (
     FeatureRef,
     FieldSpec,
     OnDemandSpec,
+    OtherView,
     Projection,
     ServiceSpec,
     SourceSpec,
@@ -73,8 +74,9 @@ class RegistryReader:
         specs = {view.name: _view(view) for view in _by_name(stored)}
         on_demand = {view.name: _on_demand(view) for view in _by_name(views) if isinstance(view, OnDemandFeatureView)}
         history = read_history(self._registry, self._project)
-        known = [view for view in _by_name(views) if view.name in specs or view.name in on_demand]
-        versions = ViewVersions(self._registry, known, {**specs, **on_demand}, history, self._why_not_by_version, _spec)
+        served: dict[str, ViewSpec | OnDemandSpec] = {**specs, **on_demand}
+        known = [view for view in _by_name(views) if view.name in served]
+        versions = ViewVersions(self._registry, known, served, history, self._why_not_by_version, _spec)
         catalog = Catalog(
             project=self._project,
             entities={
@@ -92,6 +94,7 @@ class RegistryReader:
             },
             push_sources=_push_sources(sources, specs),
             versions=versions.specs(),
+            other_views={view.name: _other(view) for view in _by_name(views) if view.name not in served},
         )
         return CatalogSnapshot(catalog, versions.with_feast_views({view.name: view for view in stored}))
 
@@ -131,6 +134,12 @@ def _view(view: FeatureView) -> ViewSpec:
     )
 
 
+def _other(view: BaseFeatureView) -> OtherView:
+    return OtherView(
+        view.name, type(view).__name__, _fields(view.features), view.description, view.owner, dict(view.tags)
+    )
+
+
 def _source(source: DataSource) -> SourceSpec:
     return SourceSpec(
         name=source.name,
@@ -153,7 +162,7 @@ def _on_demand(view: OnDemandFeatureView) -> OnDemandSpec:
         ),
         request_fields=tuple(request_fields),
         transform=_transform(view),
-        refusal=_refusal(view),
+        limitation=_limitation(view),
         enabled=view.enabled,
         description=view.description,
         owner=view.owner,
@@ -161,7 +170,7 @@ def _on_demand(view: OnDemandFeatureView) -> OnDemandSpec:
     )
 
 
-def _refusal(view: OnDemandFeatureView) -> str | None:
+def _limitation(view: OnDemandFeatureView) -> str | None:
     if view.write_to_online_store:
         return "it writes its result to the online store (write_to_online_store), which is not supported yet"
     if view.aggregations:

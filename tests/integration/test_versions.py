@@ -267,8 +267,9 @@ def test_a_disabled_view_is_disabled_in_every_version(own: Lab) -> None:
     off.enabled, off.description = False, "off"
     own.apply(off)
     with own.served() as client:
-        for reference in ("clicks:a", "clicks@v1:a", "clicks@v2:a"):
-            assert "clicks is disabled" in read(client, reference, status=422)["detail"]
+        for reference in ("clicks", "clicks@v1", "clicks@v2"):
+            refused = read(client, f"{reference}:a", status=422)["detail"]
+            assert refused == f"Feature view {reference} cannot be served: it is disabled in the registry"
 
 
 def test_a_version_that_cannot_be_loaded_is_refused_by_name(own: Lab) -> None:

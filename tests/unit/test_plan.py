@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain import FeatureRef, FieldSpec, OnDemandSpec, Projection, ViewSpec
+from app.domain import FeatureRef, FieldSpec, OnDemandSpec, OtherView, Projection, ViewSpec
 from app.errors import InvalidRequestError, NotFoundError, NotServableError
 from app.serving.plan import compile_features, compile_service
 from tests.unit.catalogs import SHOP, USER, catalog, profile, scaled, service, visits
@@ -54,8 +54,8 @@ def test_an_alias_and_a_renamed_join_key() -> None:
     ("reference", "error", "message"),
     [
         ("nothing:x", NotFoundError, "no feature view nothing"),
-        ("profile:x", NotFoundError, "profile has no feature x"),
-        ("scaled_age:x", NotFoundError, "scaled_age has no feature x"),
+        ("profile:x", NotFoundError, r"profile has no feature x\. Known: age, name$"),
+        ("scaled_age:x", NotFoundError, r"scaled_age has no feature x\. Known: scaled$"),
         ("profile@v3:age", NotFoundError, "profile has no version v3. Known: none"),
         ("profile", InvalidRequestError, "not valid"),
     ],
@@ -67,7 +67,7 @@ def test_unknown_references(reference: str, error: type[Exception], message: str
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"enabled": False}, "disabled"), ({"online": False}, "online=False")],
+    [({"enabled": False}, "it is disabled"), ({"online": False}, "online=False")],
 )
 def test_views_that_may_not_be_read(change: dict[str, bool], reason: str) -> None:
     changed = dataclasses.replace(profile, **change)  # type: ignore[arg-type]
@@ -76,12 +76,28 @@ def test_views_that_may_not_be_read(change: dict[str, bool], reason: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [({"refusal": "it aggregates"}, "it aggregates"), ({"enabled": False}, "disabled")]
+    ("change", "reason"), [({"limitation": "it aggregates"}, "it aggregates"), ({"enabled": False}, "disabled")]
 )
 def test_on_demand_views_that_may_not_be_computed(change: dict[str, object], reason: str) -> None:
     changed = dataclasses.replace(scaled, **change)  # type: ignore[arg-type]
     with pytest.raises(NotServableError, match=f"scaled_age.*{reason}"):
         compile_features(catalog(on_demand=[changed]), ["scaled_age:scaled"])
+
+
+def test_a_view_of_another_kind_is_refused_by_name() -> None:
+    labels = {"labels": OtherView("labels", "LabelView")}
+    known = dataclasses.replace(catalog(), other_views=labels)
+    for reference in ("labels:x", "labels@v1:x"):
+        with pytest.raises(NotServableError, match=r"labels.* cannot be served: it is a LabelView"):
+            compile_features(known, [reference])
+
+
+def test_a_refusal_comes_before_what_else_is_wrong_with_it() -> None:
+    """Feast's projection of an on-demand view may name its join keys as features, too."""
+    refused = dataclasses.replace(scaled, limitation="it aggregates")
+    both = service("s", Projection("scaled_age", ("user_id", "scaled")))
+    with pytest.raises(NotServableError, match="it aggregates"):
+        compile_service(catalog(both, on_demand=[refused]), both)
 
 
 def test_a_service_that_cannot_be_served_says_why() -> None:
