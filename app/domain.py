@@ -7,6 +7,7 @@ materializes works on these types alone and never sees a Feast object.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,11 @@ from typing import Any
 
 Row = Mapping[str, Any]
 """One row of native Python values by column name (see app.values for the native type of each feature type)."""
+
+
+def versioned(view: str, number: int | None) -> str:
+    """The name of one version of a view, `view@vN`; without a number the view's own. Feast allows no @ in names."""
+    return view if number is None else f"{view}@v{number}"
 
 
 class ValueStatus(enum.StrEnum):
@@ -99,9 +105,15 @@ class SourceSpec:
     """Column in the source -> name in the view."""
 
 
+DISABLED = "it is disabled in the registry"
+
+
 @dataclass(frozen=True)
 class ViewSpec:
-    """A feature view. `ttl` None means that a value holds for ever; `version` is Feast's number where it keeps one."""
+    """A feature view. `ttl` None means that a value holds for ever; `version` is Feast's number where it keeps one.
+
+    `pinned` is set where this is not the version in force but another, which the registry remembers by that number.
+    """
 
     name: str
     join_keys: tuple[FieldSpec, ...]
@@ -113,9 +125,22 @@ class ViewSpec:
     online: bool = True
     enabled: bool = True
     version: int | None = None
+    pinned: int | None = None
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stored_as(self) -> str:
+        """What tells this definition from all others of the registry: its name, with the pinned version."""
+        return versioned(self.name, self.pinned)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it may not be read online, or None."""
+        if not self.enabled:
+            return DISABLED
+        return None if self.online else "it is not kept online (online=False)"
 
     def feature(self, name: str) -> FieldSpec | None:
         """The feature of that name, or None."""
@@ -135,12 +160,20 @@ class OnDemandSpec:
     inputs: tuple[FeatureRef, ...]
     request_fields: tuple[FieldSpec, ...]
     transform: Transform
-    refusal: str | None = None
-    """Why the rules of this service cannot serve it, or None."""
+    limitation: str | None = None
+    """What the rules of this service cannot compute about it, or None."""
     enabled: bool = True
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it may not be computed, or None."""
+        return self.limitation or (None if self.enabled else DISABLED)
+
+
+_REFERENCE = re.compile(r"([^:@]+)(?:@(?:[vV]([0-9]{1,9})|(?i:latest)))?:(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -152,17 +185,36 @@ class FeatureRef:
     version: int | None = None
 
     def __str__(self) -> str:
-        version = "" if self.version is None else f"@v{self.version}"
-        return f"{self.view}{version}:{self.feature}"
+        return f"{versioned(self.view, self.version)}:{self.feature}"
 
     @classmethod
     def parse(cls, text: str) -> FeatureRef:
-        """The reference that `text` spells. Raises ValueError when it has not the form view[@vN]:feature."""
-        view, separator, feature = text.partition(":")
-        view, at, version = view.partition("@")
-        if not (separator and view and feature) or (at and not (version[:1] == "v" and version[1:].isdigit())):
+        """The reference that `text` spells, as Feast reads it: @V2 is @v2, and @latest is no version.
+
+        Raises ValueError when it has not the form view[@vN]:feature.
+        """
+        found = _REFERENCE.fullmatch(text)
+        if found is None:
             raise ValueError(f"{text!r} is not a feature reference; write view:feature or view@vN:feature")
-        return cls(view, feature, int(version[1:]) if at else None)
+        view, number, feature = found.groups()
+        return cls(view, feature, None if number is None else int(number))
+
+
+@dataclass(frozen=True)
+class OtherView:
+    """A view of a kind that is neither stored nor on-demand: listed by its Feast class, and never served."""
+
+    name: str
+    kind: str
+    features: tuple[FieldSpec, ...] = ()
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refusal(self) -> str:
+        """Why it may not be read online."""
+        return f"it is a {self.kind}, a kind of view that is not supported"
 
 
 @dataclass(frozen=True)
@@ -179,7 +231,7 @@ class Projection:
     @property
     def shown_as(self) -> str:
         """The view's name in responses."""
-        return (self.alias or self.view) if self.version is None else f"{self.alias or self.view}@v{self.version}"
+        return versioned(self.alias or self.view, self.version)
 
 
 @dataclass(frozen=True)
@@ -205,6 +257,10 @@ class Catalog:
     services: Mapping[str, ServiceSpec]
     push_sources: Mapping[str, tuple[str, ...]]
     """Push source -> the views that it feeds."""
+    versions: Mapping[str, ViewSpec | OnDemandSpec] = field(default_factory=dict)
+    """`view@vN` -> the definition to read under that name, for every version that the registry remembers, oldest first.
+    Looking one up raises NotServableError where it cannot be read online."""
+    other_views: Mapping[str, OtherView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ from app.stores.catalog import RegistryReader
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
 from app.stores.repo import FeastRepo, open_repo
+from app.threads import DaemonThreads
+
+_TRANSFORM_THREADS = 8
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
             plans=plans,
             pusher=Pusher(online_store, offline_store, due, now, settings.max_clock_skew),
             push_threads=BoundedThreads("push", settings.push_threads, settings.push_timeout),
+            transform_threads=DaemonThreads("on-demand", _TRANSFORM_THREADS),
             probes=(Probe("online_store", online_store.ping), Probe("metadata_database", metadata.ping)),
             clock=now,
         )
@@ -98,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             state.push_threads.close()
+            state.transform_threads.close()
             await online_store.close_reads()
             online_store.close()
             metadata.close()

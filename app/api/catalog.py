@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.api.problems import RESPONSES
 from app.api.route import TimedRoute
 from app.api.state import AppState, state_of
-from app.domain import Catalog, EntitySpec, FieldSpec, OnDemandSpec, ServiceSpec, ViewSpec
+from app.domain import Catalog, EntitySpec, FieldSpec, OnDemandSpec, OtherView, ServiceSpec, ViewSpec
 from app.errors import NotFoundError
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=TimedRoute)
@@ -27,7 +27,8 @@ class FieldModel(BaseModel):
 
 
 class FeatureViewModel(BaseModel):
-    """A feature view: `kind` is stored or on_demand; `ttl_seconds` null means that values hold for ever."""
+    """A feature view: `kind` is stored, on_demand, or the class of one that is not supported; `ttl_seconds` null means
+    that values hold for ever. `refusal` says why it cannot be read online, null where it can."""
 
     name: str
     kind: str
@@ -45,6 +46,7 @@ class FeatureViewModel(BaseModel):
     description: str
     tags: dict[str, str]
     feature_services: list[str]
+    refusal: str | None
 
 
 class FeatureServiceModel(BaseModel):
@@ -78,6 +80,7 @@ def feature_views(state: State) -> dict[str, list[FeatureViewModel]]:
     catalog = state.plans.catalog
     models = [_view(catalog, view) for view in catalog.views.values()]
     models += [_on_demand(catalog, view) for view in catalog.on_demand_views.values()]
+    models += [_other(catalog, view) for view in catalog.other_views.values()]
     return {"feature_views": sorted(models, key=lambda model: model.name)}
 
 
@@ -88,6 +91,8 @@ def feature_view(state: State, name: str) -> FeatureViewModel:
         return _view(catalog, catalog.views[name])
     if name in catalog.on_demand_views:
         return _on_demand(catalog, catalog.on_demand_views[name])
+    if name in catalog.other_views:
+        return _other(catalog, catalog.other_views[name])
     raise NotFoundError(f"There is no feature view {name}")
 
 
@@ -149,6 +154,7 @@ def _view(catalog: Catalog, view: ViewSpec) -> FeatureViewModel:
         description=view.description,
         tags=dict(view.tags),
         feature_services=_read_by(catalog, view.name),
+        refusal=view.refusal,
     )
 
 
@@ -170,6 +176,29 @@ def _on_demand(catalog: Catalog, view: OnDemandSpec) -> FeatureViewModel:
         description=view.description,
         tags=dict(view.tags),
         feature_services=_read_by(catalog, view.name),
+        refusal=view.refusal,
+    )
+
+
+def _other(catalog: Catalog, view: OtherView) -> FeatureViewModel:
+    return FeatureViewModel(
+        name=view.name,
+        kind=view.kind,
+        entities=[],
+        join_keys=[],
+        features=_fields(view.features),
+        ttl_seconds=None,
+        push_source=None,
+        source=None,
+        inputs=[],
+        request_fields=[],
+        version=view.tags.get("version"),
+        freshness_sla=view.tags.get("freshness_sla"),
+        owner=view.owner,
+        description=view.description,
+        tags=dict(view.tags),
+        feature_services=_read_by(catalog, view.name),
+        refusal=view.refusal,
     )
 
 

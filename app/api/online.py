@@ -62,7 +62,7 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     plan.names(options.full_feature_names)
     checked = check_query(plan, parameters, options.max_staleness, options.on_stale)
     began = time.perf_counter()
-    result = await read_features(plan, checked, state.clock())
+    result = await read_features(plan, checked, state.clock(), state.transform_threads)
     _READ_DURATION.observe(time.perf_counter() - began)
     return encode_one(plan, checked.entities, result, options.full_feature_names)
 
@@ -87,8 +87,8 @@ async def post_online_features(scope: Scope, receive: Receive) -> bytes:
         query.on_stale,
     )
     began = time.perf_counter()
-    now = state.clock()
-    parts = [encode_part(plan, await read_features(plan, part, now)) for part in checked.parts()]
+    now, threads = state.clock(), state.transform_threads
+    parts = [encode_part(plan, await read_features(plan, part, now, threads)) for part in checked.parts()]
     _READ_DURATION.observe(time.perf_counter() - began)
     return encode_many(plan, checked.entities, parts)
 

@@ -13,6 +13,7 @@ from app.api.threads import BoundedThreads, Probe
 from app.pushing.push import Pusher
 from app.serving.refresh import PlanBook
 from app.settings import Settings
+from app.threads import DaemonThreads
 
 
 @dataclass
@@ -30,6 +31,7 @@ class AppState:
     plans: PlanBook
     pusher: Pusher
     push_threads: BoundedThreads
+    transform_threads: DaemonThreads
     probes: Sequence[Probe]
     clock: Callable[[], datetime]
     draining: Draining = field(default_factory=Draining)

@@ -1,19 +1,20 @@
 """Blocking work with a bound on how much of it there is and on how long a caller waits for it.
 
 A thread that waits for a store that hangs cannot be stopped. What may hang therefore gets threads of its own, so that
-reads, which need other stores, never wait behind it.
+reads, which need other stores, never wait behind it; and daemon threads, so that the end of the process does not either
+(app.threads).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
 
 from app.errors import FreshetError, StoreUnavailableError
+from app.threads import DaemonThreads, awaitable, in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,7 @@ class BoundedThreads:
     """Threads for one kind of work: at most `threads` at once, a bounded number waiting, answers within `timeout`."""
 
     def __init__(self, name: str, threads: int, timeout: float) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._threads = DaemonThreads(name, threads)
         self._limit = threads * (1 + _WAITING_PER_THREAD)
         self._timeout = timeout
         self._unfinished = 0
@@ -36,12 +37,12 @@ class BoundedThreads:
         second case it goes on, and may still have its effect."""
         if self._unfinished >= self._limit:
             raise StoreUnavailableError("Too many requests wait for the stores; nothing of this one was done")
+        running = self._threads.submit(work)
         self._unfinished += 1
-        loop = asyncio.get_running_loop()
-        running = self._executor.submit(work)
-        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish))
+        answer = awaitable(running)
+        answer.add_done_callback(self._finish)
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(running)), self._timeout)
+            return await asyncio.wait_for(asyncio.shield(answer), self._timeout)
         except TimeoutError:
             # Where it has not begun yet it never will, and the caller is told so.
             begun = "it may still take effect" if not running.cancel() else "nothing of it was done"
@@ -49,9 +50,9 @@ class BoundedThreads:
 
     def close(self) -> None:
         """Let no more work begin."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
-    def _finish(self) -> None:
+    def _finish(self, _: object) -> None:
         self._unfinished -= 1
 
 
@@ -67,7 +68,7 @@ class Probe:
     async def outcome(self) -> str:
         """`ok`, or the reason why not."""
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(asyncio.to_thread(self._run))
+            self._running = asyncio.create_task(in_thread(self._run))
         done, _ = await asyncio.wait([self._running], timeout=self._timeout)
         return self._running.result() if done else f"does not answer within {self._timeout:g} s"
 

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import timedelta
 
-from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, ServiceSpec, ViewSpec
+from app.domain import (
+    Catalog,
+    FeatureRef,
+    FieldSpec,
+    OnDemandSpec,
+    OtherView,
+    Projection,
+    ServiceSpec,
+    ViewSpec,
+    versioned,
+)
 from app.errors import FieldError, InvalidRequestError, NotFoundError, NotServableError
 from app.serving.counters import ServedCounters
 from app.serving.ports import OnlineReader, PreparedRead, ViewRead
@@ -31,7 +41,7 @@ class PlannedView(ViewRead):
     shown_as: str
 
     @functools.cached_property
-    def ttl(self) -> int | None:
+    def max_age(self) -> int | None:
         """How long a value holds, in microseconds; None: for ever."""
         return None if self.view.ttl is None else self.view.ttl // timedelta(microseconds=1)
 
@@ -112,19 +122,20 @@ def compile_service(catalog: Catalog, service: ServiceSpec, reader: OnlineReader
 def compile_features(catalog: Catalog, references: Sequence[str], reader: OnlineReader) -> ServingPlan:
     """The plan of a list of `view:feature` references, in its order. Raises as compile_service does, and
     InvalidRequestError for text that is no reference or is repeated."""
-    faults, projections = [], []
+    faults: list[FieldError] = []
+    wanted: dict[FeatureRef, Projection] = {}
     for position, text in enumerate(references):
         try:
             reference = FeatureRef.parse(text)
         except ValueError as error:
             faults.append(FieldError(f"features[{position}]", str(error)))
             continue
-        if text in references[:position]:
+        if reference in wanted:
             faults.append(FieldError(f"features[{position}]", f"{text} is asked for twice"))
-        projections.append(Projection(reference.view, (reference.feature,), version=reference.version))
+        wanted[reference] = Projection(reference.view, (reference.feature,), version=reference.version)
     if faults:
         raise InvalidRequestError("The list of features is not valid", faults)
-    return _Compiler(catalog, reader).compile("", projections)
+    return _Compiler(catalog, reader).compile("", wanted.values())
 
 
 class _Compiler:
@@ -165,14 +176,43 @@ class _Compiler:
         )
 
     def _outputs(self, projection: Projection) -> list[Output]:
-        spec = self._catalog.on_demand_views.get(projection.view)
-        known = spec.features if spec else self._stored_view(projection).features
-        names = {field.name for field in known}
+        spec = self._servable(projection)
+        names = {field.name for field in spec.features}
         missing = [feature for feature in projection.features if feature not in names]
         if missing:
-            raise NotFoundError(f"Feature view {projection.view} has no feature {', '.join(missing)}")
-        index = self._transform(spec, projection) if spec else self._view(projection, projection.features)
-        return [Output(projection.shown_as, feature, index, spec is not None) for feature in projection.features]
+            name = versioned(projection.view, projection.version)
+            known = ", ".join(field.name for field in spec.features)
+            raise NotFoundError(f"Feature view {name} has no feature {', '.join(missing)}. Known: {known}")
+        if isinstance(spec, OnDemandSpec):
+            index, on_demand = self._transform(spec, projection), True
+        else:
+            index, on_demand = self._view(projection, projection.features), False
+        return [Output(projection.shown_as, feature, index, on_demand) for feature in projection.features]
+
+    def _servable(self, projection: Projection) -> ViewSpec | OnDemandSpec:
+        """The definition that a projection reads, the one in force or the version that it pins; refused by name where
+        the rules of this service cannot serve it."""
+        spec = self._definition(projection)
+        if spec.refusal or isinstance(spec, OtherView):
+            kind = "On-demand feature view" if isinstance(spec, OnDemandSpec) else "Feature view"
+            name = versioned(projection.view, projection.version)
+            raise NotServableError(f"{kind} {name} cannot be served: {spec.refusal}")
+        return spec
+
+    def _definition(self, projection: Projection) -> ViewSpec | OnDemandSpec | OtherView:
+        name = projection.view
+        if name in self._catalog.other_views:
+            return self._catalog.other_views[name]
+        spec = self._catalog.views.get(name) or self._catalog.on_demand_views.get(name)
+        if spec is None:
+            raise NotFoundError(f"The registry has no feature view {name}")
+        if projection.version is None:
+            return spec
+        pinned = self._catalog.versions.get(versioned(name, projection.version))
+        if pinned is None:
+            known = ", ".join(known for known in self._catalog.versions if known.startswith(f"{name}@"))
+            raise NotFoundError(f"Feature view {name} has no version v{projection.version}. Known: {known or 'none'}")
+        return pinned
 
     def _placed(self, output: Output) -> Output:
         if output.on_demand:
@@ -181,15 +221,9 @@ class _Compiler:
         return dataclasses.replace(output, position=list(features).index(output.feature))
 
     def _stored_view(self, projection: Projection) -> ViewSpec:
-        if projection.version is not None:
-            raise NotServableError(f"{projection.view}@v{projection.version}: one version of a view cannot be read yet")
-        view = self._catalog.views.get(projection.view)
-        if view is None:
-            raise NotFoundError(f"The registry has no feature view {projection.view}")
-        if not view.enabled:
-            raise NotServableError(f"Feature view {view.name} is disabled in the registry")
-        if not view.online:
-            raise NotServableError(f"Feature view {view.name} is not kept online (online=False)")
+        view = self._servable(projection)
+        if isinstance(view, OnDemandSpec):
+            raise NotServableError(f"On-demand feature view {view.name} cannot be an input of another one")
         return view
 
     def _view(self, projection: Projection, features: Iterable[str]) -> int:
@@ -208,9 +242,6 @@ class _Compiler:
         for index, planned in enumerate(self._transforms):
             if (planned.spec.name, planned.shown_as) == (spec.name, projection.shown_as):
                 return index
-        if spec.refusal or not spec.enabled:
-            reason = spec.refusal or "it is disabled in the registry"
-            raise NotServableError(f"On-demand feature view {spec.name} cannot be served: {reason}")
         inputs = []
         for reference in spec.inputs:
             source = Projection(reference.view, (reference.feature,), version=reference.version)

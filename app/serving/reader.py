@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from app.serving.ports import ViewColumns
 from app.serving.request import OnlineRequest
 from app.serving.shape import PRESENT
 from app.serving.transforms import Input, transform
+from app.threads import DaemonThreads, awaitable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULL, _NOT_FOUND, _OLD = (
@@ -39,23 +39,26 @@ class OnlineResult:
     moments: list[list[int | None]]
 
 
-async def read_features(plan: ServingPlan, request: OnlineRequest, now: datetime) -> OnlineResult:
+async def read_features(
+    plan: ServingPlan, request: OnlineRequest, now: datetime, threads: DaemonThreads
+) -> OnlineResult:
     """The features of every row of the request at time `now` (UTC), in plan order and request order.
 
-    The event loop is held while rows are decoded: a big request is read part by part (OnlineRequest.parts).
+    On-demand features are computed in `threads`. The event loop is held while rows are decoded: a big request is read
+    part by part (OnlineRequest.parts).
     Raises StoreUnavailableError, StaleFeaturesError where the request wants on_stale=fail, and NotServableError where
     the function of an on-demand view fails.
     """
     views = await plan.read.fetch(request.entities, request.rows)
     at = (now - _EPOCH) // timedelta(microseconds=1)
     exceptions = [
-        _exceptions(columns.moments, at, _shorter(planned.ttl, request.max_staleness))
+        _exceptions(columns.moments, at, _shorter(planned.max_age, request.max_staleness))
         for planned, columns in zip(plan.views, views, strict=True)
     ]
     for columns, odd_rows in zip(views, exceptions, strict=True):
         if odd_rows:
             _hide(columns, odd_rows, request.on_stale)
-    computed = [await _compute(planned, plan, views, exceptions, request, now) for planned in plan.transforms]
+    computed = [await _compute(planned, plan, views, exceptions, request, now, threads) for planned in plan.transforms]
     result = _assemble(plan, request.rows, views, exceptions, computed)
     plan.served.count(request.rows, result.odd)
     if request.on_stale is OnStale.FAIL and result.odd:
@@ -103,6 +106,7 @@ async def _compute(
     exceptions: Sequence[Mapping[int, str]],
     request: OnlineRequest,
     now: datetime,
+    threads: DaemonThreads,
 ) -> Mapping[str, tuple[list[Any], list[str]]]:
     def given(view: int, feature: str) -> Input:
         values = views[view].values[plan.views[view].features.index(feature)]
@@ -111,7 +115,7 @@ async def _compute(
 
     inputs = [given(view, feature) for _, view, feature in planned.inputs]
     # In a thread: what the user's function does, and for how long, is not ours to know.
-    return await asyncio.to_thread(transform, planned, inputs, request, now)
+    return await awaitable(threads.submit(lambda: transform(planned, inputs, request, now)))
 
 
 def _assemble(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 from feast import FeatureService, FeatureView, PushSource
+from feast.base_feature_view import BaseFeatureView
 from feast.data_source import DataSource
 from feast.infra.registry.sql import SqlRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
@@ -22,6 +23,7 @@ from app.domain import (
     FeatureRef,
     FieldSpec,
     OnDemandSpec,
+    OtherView,
     Projection,
     ServiceSpec,
     SourceSpec,
@@ -29,13 +31,14 @@ from app.domain import (
     ViewSpec,
 )
 from app.stores.repo import FeastRepo
+from app.stores.versions import ViewVersions, read_history, why_not_by_version
 
 _DUMMY = "__dummy"
 
 
 @dataclass(frozen=True)
 class CatalogSnapshot:
-    """A catalog, and Feast's own view objects by name, read at one moment."""
+    """A catalog, and Feast's own view objects by `ViewSpec.stored_as`, read at one moment."""
 
     catalog: Catalog
     feast_views: Mapping[str, FeatureView]
@@ -47,6 +50,7 @@ class RegistryReader:
     def __init__(self, repo: FeastRepo) -> None:
         self._registry = repo.store.registry
         self._project = repo.project
+        self._why_not_by_version = why_not_by_version(repo)
 
     def fingerprint(self) -> str:
         """A text that changes when the registry does. Raises what the registry's storage raises.
@@ -68,7 +72,11 @@ class RegistryReader:
         entities = {entity.name: entity for entity in self._registry.list_entities(self._project)}
         sources = self._registry.list_data_sources(self._project)
         specs = {view.name: _view(view) for view in _by_name(stored)}
-        on_demand = [view for view in _by_name(views) if isinstance(view, OnDemandFeatureView)]
+        on_demand = {view.name: _on_demand(view) for view in _by_name(views) if isinstance(view, OnDemandFeatureView)}
+        history = read_history(self._registry, self._project)
+        served: dict[str, ViewSpec | OnDemandSpec] = {**specs, **on_demand}
+        known = [view for view in _by_name(views) if view.name in served]
+        versions = ViewVersions(self._registry, known, served, history, self._why_not_by_version, _spec)
         catalog = Catalog(
             project=self._project,
             entities={
@@ -79,14 +87,16 @@ class RegistryReader:
                 if name != _DUMMY
             },
             views=specs,
-            on_demand_views={view.name: _on_demand(view) for view in on_demand},
+            on_demand_views=on_demand,
             services={
                 service.name: _service(service)
                 for service in _by_name(self._registry.list_feature_services(self._project))
             },
             push_sources=_push_sources(sources, specs),
+            versions=versions.specs(),
+            other_views={view.name: _other(view) for view in _by_name(views) if view.name not in served},
         )
-        return CatalogSnapshot(catalog, {view.name: view for view in stored})
+        return CatalogSnapshot(catalog, versions.with_feast_views({view.name: view for view in stored}))
 
 
 def _by_name(objects: Iterable[Any]) -> list[Any]:
@@ -98,6 +108,10 @@ def _fields(fields: Iterable[Any]) -> tuple[FieldSpec, ...]:
         FieldSpec(field.name, field.dtype.to_value_type().name, field.description or "", dict(field.tags or {}))
         for field in fields
     )
+
+
+def _spec(view: BaseFeatureView) -> ViewSpec | OnDemandSpec:
+    return _on_demand(view) if isinstance(view, OnDemandFeatureView) else _view(view)
 
 
 def _view(view: FeatureView) -> ViewSpec:
@@ -117,6 +131,12 @@ def _view(view: FeatureView) -> ViewSpec:
         description=view.description,
         owner=view.owner,
         tags=dict(view.tags),
+    )
+
+
+def _other(view: BaseFeatureView) -> OtherView:
+    return OtherView(
+        view.name, type(view).__name__, _fields(view.features), view.description, view.owner, dict(view.tags)
     )
 
 
@@ -142,7 +162,7 @@ def _on_demand(view: OnDemandFeatureView) -> OnDemandSpec:
         ),
         request_fields=tuple(request_fields),
         transform=_transform(view),
-        refusal=_refusal(view),
+        limitation=_limitation(view),
         enabled=view.enabled,
         description=view.description,
         owner=view.owner,
@@ -150,7 +170,7 @@ def _on_demand(view: OnDemandFeatureView) -> OnDemandSpec:
     )
 
 
-def _refusal(view: OnDemandFeatureView) -> str | None:
+def _limitation(view: OnDemandFeatureView) -> str | None:
     if view.write_to_online_store:
         return "it writes its result to the online store (write_to_online_store), which is not supported yet"
     if view.aggregations:

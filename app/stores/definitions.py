@@ -23,6 +23,7 @@ from feast.repo_operations import get_repo_files, parse_repo
 from app.errors import ConfigurationError, FreshetError, StoreUnavailableError, one_line
 from app.settings import Settings
 from app.stores.repo import FeastRepo
+from app.stores.versions import keep_numbers
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def apply_definitions(repo: FeastRepo, settings: Settings) -> list[Change]:
     try:
         with _inside(repo, settings):
             changes = _changes(repo, contents)
+            keep_numbers(repo, _views(contents))
             if any(change.action != "kept" for change in changes):
                 repo.store.apply(_objects(contents), partial=True)
             else:
@@ -87,15 +89,21 @@ def _place(error: BaseException, repo: FeastRepo) -> str:
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else str(repo.path)
 
 
+def _views(contents: RepoContents) -> list[Any]:
+    return [
+        *contents.feature_views,
+        *contents.on_demand_feature_views,
+        *contents.stream_feature_views,
+        *contents.label_views,
+    ]
+
+
 def _objects(contents: RepoContents) -> list[Any]:
     return [
         *contents.projects,
         *contents.data_sources,
         *contents.entities,
-        *contents.feature_views,
-        *contents.on_demand_feature_views,
-        *contents.stream_feature_views,
-        *contents.label_views,
+        *_views(contents),
         *contents.feature_services,
         *contents.permissions,
     ]

@@ -32,7 +32,8 @@ class FeastOnlineStore:
         self._lock = threading.Lock()
 
     def use(self, views: Mapping[str, FeatureView]) -> None:
-        """Take over Feast's view objects of a new catalog; called before the catalog itself is published."""
+        """Take over Feast's view objects of a new catalog, by `ViewSpec.stored_as`; called before the catalog itself is
+        published."""
         self._views = views
 
     def prepare(self, views: Sequence[ViewRead]) -> PreparedRead:
@@ -89,7 +90,8 @@ class FeastOnlineStore:
             self._store.disconnect()
 
     def _feast_view(self, view: ViewSpec) -> FeatureView:
-        table = self._views.get(view.name)
+        """The one place that says which of Feast's objects, and with it which versioned name, belongs to a view."""
+        table = self._views.get(view.stored_as)
         if table is None:
-            raise NotFoundError(f"The registry has no feature view {view.name}")
+            raise NotFoundError(f"The registry has no feature view {view.stored_as}")
         return table

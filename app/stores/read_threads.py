@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from app.errors import StoreUnavailableError
+from app.threads import DaemonThreads
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class ReadThreads:
 
     def __init__(self, threads: int, timeout: float) -> None:
         self._threads = threads
-        self._executor: ThreadPoolExecutor | None = None
+        self._pool: DaemonThreads | None = None
         self._limit = threads * (1 + _WAITING_PER_THREAD)
         self._timeout = timeout
         self._unfinished = 0
@@ -35,9 +36,9 @@ class ReadThreads:
         self._unfinished += 1
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="read")
-        running = self._executor.submit(self._work, read, answer, loop)
+        if self._pool is None:
+            self._pool = DaemonThreads("read", self._threads)
+        running = self._pool.submit(lambda: self._work(read, answer, loop))
         timer = loop.call_later(self._timeout, self._expire, answer)
         try:
             return await answer
@@ -52,7 +53,7 @@ class ReadThreads:
             finish = functools.partial(answer.set_result, read())
         except BaseException as error:  # it is raised where the answer is awaited
             finish = functools.partial(answer.set_exception, error)
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._finish, answer, finish)
 
     def _finish(self, answer: asyncio.Future[T], finish: Callable[[], None]) -> None:
@@ -68,6 +69,6 @@ class ReadThreads:
 
     def close(self) -> None:
         """Let no more of the work begin that has been given so far."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            self._executor = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None

@@ -123,14 +123,24 @@ def test_a_frozen_postgresql_holds_up_nobody_who_does_not_need_it(world: World) 
     assert world.push("thawed", "online_and_offline").json()["applied"] == 1
 
 
-@pytest.mark.full  # a dozen seconds, all of them spent waiting for threads that hang
-def test_a_server_ends_although_postgresql_hangs(world: World, tmp_path: Path) -> None:
+@pytest.mark.full  # a dozen seconds each, all of them spent waiting for threads that hang
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_ends_although_postgresql_hangs(
+    world: World, tmp_path: Path, workers: str, number: signal.Signals
+) -> None:
     environment = {**world.environment, "FRESHET_SHUTDOWN_DELAY": "0", "FRESHET_PUSH_TIMEOUT": "1"}
-    with serving("serve", environment=environment, folder=tmp_path) as server, world.postgres.paused():
-        row = {"user_id": "u", "current_session_messages": 1, "current_session_tokens": 1, "last_active_minutes_ago": 1}
-        check_problem(server.post(PUSH, {"rows": [row], "to": "offline"}, timeout=GENEROUS))
-        assert server.get("/readyz").status_code == 503
-        assert server.stop(signal.SIGTERM, seconds=GENEROUS) == 0
+    with serving("serve", "--workers", workers, environment=environment, folder=tmp_path) as server:
+        started = "Application startup complete"
+        server.wait_for("every worker", lambda: server.output().count(started) == int(workers))
+        with world.postgres.paused():
+            row = {"user_id": "u", "current_session_messages": 1, "current_session_tokens": 1}
+            push = {"rows": [{**row, "last_active_minutes_ago": 1}], "to": "offline"}
+            for _ in range(4):
+                check_problem(server.post(PUSH, push, timeout=GENEROUS))
+                assert server.get("/readyz").status_code == 503
+            assert server.stop(number, seconds=GENEROUS) == 0
+            assert [path.name for path in server.temporary.iterdir() if path.name.startswith("freshet")] == []
 
 
 def test_a_server_that_starts_without_redis(world: World, tmp_path: Path) -> None:

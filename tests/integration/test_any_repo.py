@@ -127,7 +127,8 @@ def test_equal_feature_names_of_two_views_need_full_names(client: TestClient) ->
 
 
 @pytest.mark.parametrize(
-    ("service", "reason"), [("refused", "disabled_view is disabled"), ("precomputed", "precompute_online")]
+    ("service", "reason"),
+    [("refused", "disabled_view cannot be served: it is disabled"), ("precomputed", "precompute_online")],
 )
 def test_what_cannot_be_served_by_the_rules_is_refused_by_name(client: TestClient, service: str, reason: str) -> None:
     response = client.get(f"/v1/online-features/{service}?driver_id=1")

@@ -57,7 +57,7 @@ def test_get(client: TestClient, path: str, status: int, field: str | None, deta
         ({"features": ["user_activity"], "entities": ENTITIES}, 422, "features[0]"),
         ({"features": ["user_activity:sessions_7d"] * 2, "entities": ENTITIES}, 422, "features[1]"),
         ({"features": [], "entities": ENTITIES}, 422, "features"),
-        ({"features": ["user_activity@v9:sessions_7d"], "entities": ENTITIES}, 422, None),
+        ({"features": ["user_activity@v9:sessions_7d"], "entities": ENTITIES}, 404, None),
         ({"entities": ENTITIES}, 422, "feature_service"),
         ({"feature_service": "assistant_v1", "features": ["a:b"], "entities": ENTITIES}, 422, "feature_service"),
         ({"feature_service": "assistant_v1"}, 422, "entities"),

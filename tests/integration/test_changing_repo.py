@@ -59,6 +59,49 @@ def test_a_feature_that_is_added_is_pushed_read_and_materialized(tmp_path: Path)
         assert client.post("/v1/online-features", json=body).json()["values"] == [[0.5, 2.0]]
 
 
+def change(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def fares(client: TestClient, *references: str) -> list[Any]:
+    body = {"features": list(references), "entities": {"driver_id": [1], "customer_id": ["c"]}}
+    values: list[Any] = client.post("/v1/online-features", json=body).json()["values"][0]
+    return values
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_ttl_that_is_changed_alone_leaves_the_version_where_it_is(tmp_path: Path, lost: bool) -> None:
+    """Feast would give the view no number, and read the rows of v0 for it; also where it has done so before."""
+    write_repo(tmp_path)
+    option = "cache_ttl_seconds: 60\n  enable_online_feature_view_versioning: true"
+    change(tmp_path, "feature_store.yaml", "cache_ttl_seconds: 60", option)
+    with served(tmp_path) as client:
+        push(client, trip())
+    fare = 'Field(name="fare", dtype=Float64)'
+    change(tmp_path, "definitions.py", fare, fare + ', Field(name="tip", dtype=Float64)')
+    with served(tmp_path) as client:
+        push(client, trip(fare=2.0, tip=0.5))
+        assert fares(client, "trips:fare", "trips@v0:fare", "trips@v1:fare") == [2.0, 1.0, 2.0]
+    if lost:
+        lose_number(tmp_path)
+    change(tmp_path, "definitions.py", "customer], ttl=timedelta(0)", "customer], ttl=timedelta(hours=9)")
+    with served(tmp_path) as client:
+        assert client.get("/v1/feature-views/trips").json()["ttl_seconds"] == 9 * 3600
+        assert fares(client, "trips:fare", "trips@v0:fare", "trips@v1:fare") == [2.0, 1.0, 2.0]
+
+
+def lose_number(folder: Path) -> None:
+    """What `feast apply` does to a view of which only the ttl or the description has changed."""
+    repo = open_repo(Settings(feature_repo=folder))
+    view = repo.store.registry.get_feature_view("trips", repo.project)
+    view.current_version_number, view.description = None, "applied by stock Feast"
+    repo.store.registry.apply_feature_view(view, repo.project)
+    assert repo.store.registry.get_feature_view("trips", repo.project).current_version_number is None
+    repo.close()
+
+
 def test_a_lost_online_store_is_made_and_filled_again(tmp_path: Path) -> None:
     with served(write_repo(tmp_path)) as client:
         push(client, trip(fare=3.0))

@@ -44,9 +44,12 @@ def service(name: str, *projections: Projection, refusal: str | None = None) -> 
 
 
 def catalog(
-    *services: ServiceSpec, views: Sequence[ViewSpec] = (profile, visits), on_demand: Sequence[OnDemandSpec] = (scaled,)
+    *services: ServiceSpec,
+    views: Sequence[ViewSpec] = (profile, visits),
+    on_demand: Sequence[OnDemandSpec] = (scaled,),
+    versions: Mapping[str, ViewSpec | OnDemandSpec] | None = None,
 ) -> Catalog:
-    """A catalog with these services, views and on-demand views."""
+    """A catalog with these services, views, on-demand views and versions of them."""
     return Catalog(
         project="lab",
         entities={},
@@ -54,6 +57,7 @@ def catalog(
         on_demand_views={view.name: view for view in on_demand},
         services={entry.name: entry for entry in services},
         push_sources={},
+        versions=versions or {},
     )
 
 

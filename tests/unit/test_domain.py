@@ -27,7 +27,22 @@ def test_naive_times_are_utc() -> None:
     assert utc(datetime(2026, 1, 1)) == datetime(2026, 1, 1, tzinfo=UTC)  # noqa: DTZ001
 
 
-@pytest.mark.parametrize("text", ["", "view", "view:", ":feature", "view@:f", "view@2:f", "view@vx:f", "@v1:f"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "view",
+        "view:",
+        ":feature",
+        "view@:f",
+        "view@2:f",
+        "view@vx:f",
+        "@v1:f",
+        "a@b@v1:f",
+        "a@v²:f",
+        "a@v9999999999:f",
+    ],
+)
 def test_what_is_no_reference_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="view:feature"):
         FeatureRef.parse(text)
@@ -39,6 +54,11 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
 def test_references_survive_a_round_trip(view: str, feature: str, version: int | None) -> None:
     reference = FeatureRef(view, feature, version)
     assert FeatureRef.parse(str(reference)) == reference
+
+
+@pytest.mark.parametrize(("text", "same"), [("a@latest:f", "a:f"), ("a@Latest:f", "a:f"), ("a@V02:f", "a@v2:f")])
+def test_feasts_other_spellings_of_a_reference(text: str, same: str) -> None:
+    assert str(FeatureRef.parse(text)) == same
 
 
 def test_push_targets_say_which_stores_they_mean() -> None:

@@ -14,11 +14,13 @@ from app.errors import StaleFeaturesError
 from app.serving.plan import ServingPlan, compile_features
 from app.serving.reader import read_features
 from app.serving.request import OnlineRequest
+from app.threads import DaemonThreads
 from tests.unit.catalogs import FakeStore, catalog
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TICK = timedelta(microseconds=1)
+THREADS = DaemonThreads("on-demand", 2)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PRESENT, NULL, MISSING, OLD = (
     ValueStatus.PRESENT,
@@ -54,7 +56,7 @@ def read(plan: ServingPlan, users: list[str], **options: Any) -> Answer:
         entities["shop_id"] = [1] * len(users)
     data = {"factor": [2.0] * len(users)} if plan.request_fields else {}
     request = OnlineRequest(entities, data, len(users), **options)
-    result = asyncio.run(read_features(plan, request, NOW))
+    result = asyncio.run(read_features(plan, request, NOW, THREADS))
     rows = [result.odd.get(row) or plan.shape.all_present for row in range(result.rows)]
     moments = zip(plan.shape.views, result.moments, strict=True)
     return Answer(

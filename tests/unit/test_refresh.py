@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.domain import Catalog, Projection
-from app.errors import NotFoundError, NotServableError, StoreUnavailableError
+from app.errors import NotFoundError, StoreUnavailableError
 from app.serving import refresh
 from app.serving.refresh import PlanBook
 from tests.unit.catalogs import FakeStore, catalog, service
@@ -66,7 +66,7 @@ def test_ad_hoc_plans_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPat
     assert book.features(["profile:age"]) is first
     book.features(["profile:name"])
     assert book.features(["profile:age"]) is not first
-    with pytest.raises(NotServableError):
+    with pytest.raises(NotFoundError):
         book.features(["profile@v7:age"])
 
 
