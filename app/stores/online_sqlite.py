@@ -79,12 +79,12 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
 
     def write_rows(self, config: RepoConfig, table: FeatureView, data: Sequence[FeastRow]) -> list[PushOutcome]:
         """Compare-and-set of every row, in one transaction that no other writer can interleave with."""
-        name = _table_name(config, table)
+        name, clock = _table_name(config, table), _clock_of(table)
         keys = [_key(config, row[0]) for row in data]
         outcomes: list[PushOutcome] = []
         with self._borrowed(config) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            stored = self._stored(connection, name, keys)
+            stored = self._stored(connection, name, clock, keys)
             for key, (_, values, event, created) in zip(keys, data, strict=True):
                 row = Stored(
                     utc(event), utc(created) if created else None, {n: v.SerializeToString() for n, v in values.items()}
@@ -92,7 +92,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
                 outcome = judge(stored.get(key), row)
                 outcomes.append(outcome)
                 if outcome is PushOutcome.APPLIED:
-                    self._upsert(connection, name, key, values, row)
+                    self._upsert(connection, name, clock, key, values, row)
                     previous = stored.get(key)
                     stored[key] = Stored(
                         row.event, row.created, {**(previous.values if previous else {}), **row.values}
@@ -101,11 +101,11 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
 
     @staticmethod
     def _upsert(
-        connection: sqlite3.Connection, name: str, key: bytes, values: dict[str, ValueProto], row: Stored
+        connection: sqlite3.Connection, name: str, clock: str, key: bytes, values: dict[str, ValueProto], row: Stored
     ) -> None:
-        clock = ValueProto()
+        times_cell = ValueProto()
         times = [row.event, *([row.created] if row.created else [])]
-        clock.int64_list_val.val.extend([_stock_seconds(row.event), *map(_micros, times)])
+        times_cell.int64_list_val.val.extend([_stock_seconds(row.event), *map(_micros, times)])
         connection.executemany(
             f"INSERT INTO {_quoted(name)} (entity_key, feature_name, value, value_text, event_ts, created_ts) "  # noqa: S608
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, "
@@ -119,7 +119,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
                     _stock_seconds(row.event),
                     None if row.created is None else _stock_seconds(row.created),
                 )
-                for feature, value in {**values, _CLOCK: clock}.items()
+                for feature, value in {**values, clock: times_cell}.items()
             ],
         )
 
@@ -133,7 +133,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         """Rows in the order of the keys, (None, None) where there is none; timestamps are aware, in UTC."""
         keys = [_key(config, key) for key in entity_keys]
         with self._borrowed(config) as connection:
-            stored = self._stored(connection, _table_name(config, table), keys)
+            stored = self._stored(connection, _table_name(config, table), _clock_of(table), keys)
         wanted = requested_features or [feature.name for feature in table.features]
         return [
             (None, None)
@@ -149,7 +149,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         cells: dict[bytes, dict[str, bytes]] = {}
         seconds: dict[bytes, int] = {}
         unique = list(dict.fromkeys(keys))
-        name = _quoted(_table_name(config, table))
+        name, clock = _quoted(_table_name(config, table)), _clock_of(table)
         with self._borrowed(config) as connection:
             for start in range(0, len(unique), _KEYS_PER_QUERY):
                 chunk = unique[start : start + _KEYS_PER_QUERY]
@@ -162,14 +162,12 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
                         cells[key][feature] = value
                     else:
                         cells[key] = {feature: value}
-                    if feature != _CLOCK:
+                    if feature != clock:
                         seconds[key] = max(seconds.get(key, event), event)
-        return {
-            key: (_exact(features.pop(_CLOCK, None), seconds.get(key)), features) for key, features in cells.items()
-        }
+        return {key: (_exact(features.pop(clock, None), seconds.get(key)), features) for key, features in cells.items()}
 
     @staticmethod
-    def _stored(connection: sqlite3.Connection, name: str, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+    def _stored(connection: sqlite3.Connection, name: str, clock: str, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         cells: dict[bytes, dict[str, tuple[bytes, Any, Any]]] = defaultdict(dict)
         unique = list(dict.fromkeys(keys))
         for start in range(0, len(unique), _KEYS_PER_QUERY):
@@ -181,7 +179,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
             )
             for key, feature, value, event, created in rows:
                 cells[key][feature] = (value, event, created)
-        return {key: _row(features) for key, features in cells.items()}
+        return {key: _row(features, clock) for key, features in cells.items()}
 
     def ping(self, config: RepoConfig) -> None:
         """Raise StoreUnavailableError unless the file can be read."""
@@ -219,8 +217,8 @@ def _exact(clock: bytes | None, seconds: Any) -> int:
     return _micros(_from_stock(int(seconds or 0)))
 
 
-def _row(features: dict[str, tuple[bytes, Any, Any]]) -> Stored:
-    clock = features.pop(_CLOCK, None)
+def _row(features: dict[str, tuple[bytes, Any, Any]], clock_name: str) -> Stored:
+    clock = features.pop(clock_name, None)
     seconds = max((int(cell[1]) for cell in features.values()), default=None)
     created = max((int(cell[2]) for cell in features.values() if cell[2] is not None), default=None)
     values = {name: cell[0] for name, cell in features.items()}
@@ -230,6 +228,14 @@ def _row(features: dict[str, tuple[bytes, Any, Any]]) -> Stored:
             times = [_EPOCH + timedelta(microseconds=value) for value in micros]
             return Stored(times[0], times[1] if len(times) > 1 else None, values)
     return Stored(_from_stock(seconds or 0), None if created is None else _from_stock(created), values)
+
+
+def _clock_of(table: FeatureView) -> str:
+    """The feature name of our own row; never that of a feature of the view."""
+    clock, names = _CLOCK, {feature.name for feature in table.features}
+    while clock in names:
+        clock += "_"
+    return clock
 
 
 def _stock_seconds(moment: datetime) -> int:

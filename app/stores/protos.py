@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -64,12 +64,48 @@ def decode(message: ValueProto) -> Any:
         return None
     if which in _DIRECT:
         return getattr(message, which)
-    value = feast_value_type_to_python_type(message)
-    if which == "unix_timestamp_val" and isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    return _plain(value)
+    kind, _, collection = which.removesuffix("_val").rpartition("_")
+    if collection not in ("list", "set"):
+        kind, collection = which.removesuffix("_val"), ""
+    element = _ELEMENTS.get(kind)
+    if element is None:
+        return _plain(feast_value_type_to_python_type(message))
+    if not collection:
+        return element(getattr(message, which))
+    entries = [element(entry) for entry in getattr(message, which).val]
+    return _plain(set(entries)) if collection == "set" else entries
 
 
+def _moment(seconds: int) -> datetime | None:
+    """None for the number that Feast writes for no time, and for a time that neither Python nor RFC 3339 can say."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _uuid(text: str) -> str | None:
+    """The usual spelling; None for the empty text that Feast writes for a null inside a list."""
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError:
+        return text
+
+
+def _decimal(text: str) -> str | None:
+    try:
+        return str(Decimal(text)) if text else None
+    except InvalidOperation:
+        return text
+
+
+_ELEMENTS: dict[str, Callable[[Any], Any]] = {
+    "unix_timestamp": _moment,
+    "uuid": _uuid,
+    "time_uuid": _uuid,
+    "decimal": _decimal,
+}
+"""Types of which Feast's own conversion stumbles over what Feast itself writes: by the name of the message's field."""
 _DIRECT = frozenset({*_SCALAR_FIELDS.values()} - {"uuid_val", "time_uuid_val", "decimal_val"})
 
 

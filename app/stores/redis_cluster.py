@@ -36,6 +36,7 @@ class ClusterChannels:
         self._project = project.encode()
         self._bounds = (limit, waiting)
         self._cluster: RedisCluster | None = None
+        self._options: dict[str, Any] = {}
         self._slots: list[Address | None] = []
         self._nodes: dict[Address, Channels] = {}
         self._refreshing: asyncio.Task[None] | None = None
@@ -108,8 +109,7 @@ class ClusterChannels:
 
     def _channels(self, address: Address) -> Channels:
         if address not in self._nodes:
-            assert self._cluster is not None  # noqa: S101 - the slots came from it
-            node = ClusterNode(*address, **self._cluster.connection_kwargs)
+            node = ClusterNode(*address, **self._options)
             self._nodes[address] = Channels(lambda: node.connection_class(**node.connection_kwargs), *self._bounds)
         return self._nodes[address]
 
@@ -129,12 +129,15 @@ class ClusterChannels:
         return self._refreshing
 
     async def _look(self) -> None:
+        if self._cluster is None:
+            self._cluster = self._make()
+            self._options = self._cluster.connection_kwargs
         try:
-            if self._cluster is None:
-                self._cluster = self._make()
             await self._cluster.nodes_manager.initialize()
-        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+        except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError, TimeoutError) as error:
             log.warning("redis cluster does not tell its slots", error=type(error).__name__)
+            # The next look begins at the nodes of the connection string: all others may have moved.
+            await self._forget_cluster()
             return
         slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for slot, nodes in self._cluster.nodes_manager.slots_cache.items():
@@ -150,6 +153,12 @@ class ClusterChannels:
             await asyncio.gather(self._refreshing, return_exceptions=True)
         for channels in self._nodes.values():
             await channels.close()
-        if self._cluster is not None:
-            await self._cluster.aclose()
-        self._slots, self._nodes, self._cluster, self._refreshing = [], {}, None, None
+        await self._forget_cluster()
+        self._slots, self._nodes, self._refreshing = [], {}, None
+
+    async def _forget_cluster(self) -> None:
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            # RedisCluster.aclose does this only after RedisCluster.initialize, which asks for every command as well.
+            await cluster.nodes_manager.aclose()
+            await cluster.nodes_manager.aclose("startup_nodes")

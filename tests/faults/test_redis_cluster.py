@@ -15,7 +15,6 @@ from tests.servers import ClusterNode, RedisCluster
 pytestmark = pytest.mark.full  # three nodes, a server, and then waiting for timeouts
 
 # redis-py's pipeline of a Cluster tries a command that timed out once more, and then asks every node for the slots.
-WAITS_TWICE = pytest.mark.xfail(reason="a read waits for a frozen node twice", raises=AssertionError, strict=True)
 
 FARES = {f"customer-{number}": float(number) for number in range(40)}
 
@@ -79,7 +78,6 @@ def test_no_reader_notices_slots_on_their_way(served: Lab, cluster: RedisCluster
     cluster.wait_until_whole()
 
 
-@WAITS_TWICE
 def test_a_frozen_node_is_a_503_for_its_own_keys(served: Lab, cluster: RedisCluster) -> None:
     frozen = cluster.nodes[1]
     hung = at(cluster, frozen)
@@ -113,7 +111,6 @@ def test_a_node_that_died_and_came_back(served: Lab, cluster: RedisCluster) -> N
     assert served.fares(*FARES) == list(FARES.values())
 
 
-@WAITS_TWICE
 def test_a_cluster_that_is_frozen_altogether(served: Lab, cluster: RedisCluster) -> None:
     first, second, third = cluster.nodes
     with first.paused(), second.paused(), third.paused():
