@@ -81,7 +81,7 @@ def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[De
     metadata = migrated_metadata(settings)
     online, offline = FeastOnlineStore(repo, settings.online_timeout), FeastOfflineStore(repo)
     snapshot = RegistryReader(repo).read()
-    online.use(snapshot.feast_views)
+    online.use(snapshot.feast_views, snapshot.catalog.views.values())
     offline.use(snapshot.feast_views)
 
     def record(view: ViewSpec, start: datetime, end: datetime) -> None:

@@ -41,7 +41,7 @@ class RegistryCatalogs:
 
     def __init__(self, reader: RegistryReader, online: FeastOnlineStore, offline: FeastOfflineStore) -> None:
         self._reader = reader
-        self._stores = (online, offline)
+        self._online, self._offline = online, offline
         self._fingerprint: str | None = None
 
     def changed(self) -> Catalog | None:
@@ -50,8 +50,8 @@ class RegistryCatalogs:
         if fingerprint == self._fingerprint:
             return None
         snapshot = self._reader.read()
-        for store in self._stores:
-            store.use(snapshot.feast_views)
+        self._online.use(snapshot.feast_views, snapshot.catalog.views.values())
+        self._offline.use(snapshot.feast_views)
         self._fingerprint = fingerprint
         return snapshot.catalog
 

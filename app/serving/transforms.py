@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from app.domain import OnStale, ValueStatus
+from app.domain import OnStale, ValueStatus, utc
 from app.errors import NotServableError
 from app.serving.plan import PlannedTransform
 from app.serving.request import OnlineRequest
@@ -56,7 +56,10 @@ def transform(
     told = request.on_stale is not OnStale.NULL
     answer = {}
     for field in planned.spec.features:
-        values = list(results.get(field.name) or [None] * request.rows)
+        values = [
+            utc(value) if isinstance(value, datetime) else value
+            for value in results.get(field.name) or [None] * request.rows
+        ]
         statuses = [_status(value, cause, told) for value, cause in zip(values, causes, strict=True)]
         answer[field.name] = (values, statuses)
     return answer

@@ -7,7 +7,8 @@ under a lock of this process: as good as Feast's interface allows.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from feast import FeatureView
@@ -29,16 +30,22 @@ class FeastOnlineStore:
         self._store: Any = repo.store.provider.online_store
         self._reads = open_reads(repo.store.config, self._store, online_timeout)
         self._views: Mapping[str, FeatureView] = {}
+        self._fields: Mapping[frozenset[str], int] = {}
+        """How many fields the views of the same join keys keep for an entity."""
         self._lock = threading.Lock()
 
-    def use(self, views: Mapping[str, FeatureView]) -> None:
-        """Take over Feast's view objects of a new catalog, by `ViewSpec.stored_as`; called before the catalog itself is
-        published."""
-        self._views = views
+    def use(self, views: Mapping[str, FeatureView], specs: Iterable[ViewSpec] = ()) -> None:
+        """Take over Feast's view objects of a new catalog, by `ViewSpec.stored_as`, and all views of it; called before
+        the catalog itself is published."""
+        fields: Counter[frozenset[str]] = Counter()
+        for view in specs:
+            # Beside the features its two timestamps.
+            fields[frozenset(field.name for field in view.join_keys)] += len(view.features) + 2
+        self._views, self._fields = views, fields
 
     def prepare(self, views: Sequence[ViewRead]) -> PreparedRead:
         """The read of these views, by the fastest way that this store has. Raises NotServableError."""
-        return self._reads.prepare([(read, self._feast_view(read.view)) for read in views])
+        return self._reads.prepare([(read, self._feast_view(read.view)) for read in views], self._fields)
 
     def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
         """Write rows newest-wins; one outcome per row, in order. Raises StoreUnavailableError."""

@@ -116,6 +116,8 @@ def _plain(value: Any) -> Any:
         return [_plain(entry) for entry in value]
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, datetime):
+        return utc(value)
     return str(value) if isinstance(value, Decimal | UUID) else value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from feast import FeatureView, RepoConfig
@@ -24,8 +24,8 @@ Views = Sequence[tuple[ViewRead, FeatureView]]
 class Reads(Protocol):
     """Prepares reads, and keeps what they share."""
 
-    def prepare(self, views: Views) -> PreparedRead:
-        """Raises NotServableError."""
+    def prepare(self, views: Views, stored: Mapping[frozenset[str], int]) -> PreparedRead:
+        """`stored` are the numbers of fields kept for an entity, by join keys. Raises NotServableError."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -44,8 +44,8 @@ class _RedisReads:
         self._timeout = timeout
         self._channels = open_channels(config)
 
-    def prepare(self, views: Views) -> PreparedRead:
-        return RedisRead(self._config, views, self._channels, self._timeout)
+    def prepare(self, views: Views, stored: Mapping[frozenset[str], int]) -> PreparedRead:
+        return RedisRead(self._config, views, self._channels, self._timeout, stored)
 
     async def close(self) -> None:
         await self._channels.close()
@@ -57,7 +57,7 @@ class _ThreadedReads:
         self._store = store
         self._threads = ReadThreads(_THREADS, timeout)
 
-    def prepare(self, views: Views) -> PreparedRead:
+    def prepare(self, views: Views, stored: Mapping[frozenset[str], int]) -> PreparedRead:
         if isinstance(self._store, SqliteOnlineStore):
             return SqliteRead(self._config, views, self._store, self._threads)
         return FeastRead(self._config, views, self._store, self._threads)

@@ -166,6 +166,9 @@ class Comparison:
         elif which == "zoned_timestamp_val":
             self._allow(allowed.ZONE_DROPPED)
             assert _seconds(ours) == held.unix_timestamp, path
+        elif which in ("uuid_val", "time_uuid_val", "decimal_val") and held == "":
+            self._allow(allowed.NULL_ELEMENT)
+            assert ours is None, path
         elif which == "json_val":
             assert _exact(ours) == _exact(self._finite(json.loads(held))), path
         else:

@@ -72,7 +72,7 @@ def run(drawn: st.SearchStrategy[Case], redis: Redis, examples: int, repeatable:
 
 
 def test_a_few_repos(redis_server: Redis) -> None:
-    seen = run(cases(), redis_server, examples=8, repeatable=True).seen
+    seen = run(cases(), redis_server, examples=14, repeatable=True).seen
     assert {"PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"} <= seen.keys()
 
 

@@ -1,0 +1,107 @@
+"""Cells decoded by the column give what Feast's own message gives cell by cell."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from feast.protos.feast.types.Value_pb2 import NULL, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.stores.columns import compile_column, compile_row, decode_moments
+from app.stores.protos import decode, encode, encode_timestamp
+
+# hypothesis wants bounds without a zone, and adds it itself.
+_FROM, _TO = datetime(1900, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001
+_INT64 = st.integers(-(2**63), 2**63 - 1)
+_FLOATS = st.floats(width=32, allow_nan=False)
+_DOUBLES = st.floats(allow_nan=False)
+_TIMES = st.datetimes(_FROM, _TO, timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0))
+SCALARS: dict[str, st.SearchStrategy[Any]] = {
+    "INT32": st.integers(-(2**31), 2**31 - 1),
+    "INT64": _INT64,
+    "FLOAT": _FLOATS,
+    "DOUBLE": _DOUBLES,
+    "BOOL": st.booleans(),
+    "STRING": st.text(),
+    "BYTES": st.binary(),
+    "UNIX_TIMESTAMP": _TIMES,
+    "INT64_LIST": st.lists(_INT64),
+    "STRING_LIST": st.lists(st.text()),
+    "BOOL_LIST": st.lists(st.booleans()),
+    "DOUBLE_LIST": st.lists(_DOUBLES),
+}
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> tuple[str, list[bytes | None]]:
+    """A type, and cells of it: some null, some missing, some of another type."""
+    dtype, other = draw(st.sampled_from(sorted(SCALARS))), draw(st.sampled_from(sorted(SCALARS)))
+    kinds = {
+        "value": SCALARS[dtype].map(lambda value: encode(value, dtype).SerializeToString()),
+        "other": SCALARS[other].map(lambda value: encode(value, other).SerializeToString()),
+        "null": st.just(b""),
+        "explicit null": st.just(Value(null_val=NULL).SerializeToString()),
+        "missing": st.none(),
+    }
+    usual = st.sampled_from(["value"] * 8 + (["null", "missing"] if draw(st.booleans()) else []))
+    rare = st.sampled_from(sorted(kinds)) if draw(st.integers(0, 3)) == 0 else usual
+    return dtype, [draw(kinds[draw(rare)]) for _ in range(draw(st.integers(0, 12)))]
+
+
+@given(column=columns())
+def test_a_column_is_what_its_cells_are(column: tuple[str, list[bytes | None]]) -> None:
+    dtype, cells = column
+    expected = [decode(Value.FromString(cell)) if cell else None for cell in cells]
+    values, gaps = compile_column(dtype)(tuple(cells))
+    assert values == expected
+    assert list(map(type, values)) == list(map(type, expected))
+    assert gaps == [position for position, value in enumerate(expected) if value is None]
+
+
+@given(drawn=st.lists(columns(), min_size=1, max_size=6))
+def test_a_row_is_what_its_cells_are(drawn: list[tuple[str, list[bytes | None]]]) -> None:
+    row = [(dtype, cells[0] or b"") for dtype, cells in drawn if cells]
+    cells = [cell for _, cell in row]
+    found = compile_row([dtype for dtype, _ in row])(cells)
+    expected = [decode(Value.FromString(cell)) for cell in cells]
+    assert found is None or found == expected
+    if all(cell and decode(Value.FromString(cell)) is not None for cell in cells) and all(
+        compile_column(dtype)((cell,))[1] == [] and _is_of(cell, dtype) for dtype, cell in row
+    ):
+        assert found == expected
+
+
+def _is_of(cell: bytes, dtype: str) -> bool:
+    return Value.FromString(cell).WhichOneof("val") == f"{dtype.lower()}_val"
+
+
+@given(
+    moments=st.lists(
+        st.one_of(
+            st.none(),
+            st.datetimes(_FROM, _TO, timezones=st.just(UTC)),
+            st.integers(0, 2**33).map(lambda seconds: datetime.fromtimestamp(seconds, UTC)),
+        ),
+        max_size=40,
+    )
+)
+def test_moments_are_exact(moments: list[datetime | None]) -> None:
+    cells = [None if moment is None else encode_timestamp(moment) for moment in moments]
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert decode_moments(cells) == [
+        None if moment is None else (moment - epoch) // timedelta(microseconds=1) for moment in moments
+    ]
+
+
+def test_nanoseconds_are_truncated() -> None:
+    cell = Timestamp(seconds=-1, nanos=999_999_999).SerializeToString()
+    assert decode_moments([cell]) == [-1]
+    assert decode_moments([cell] * 20) == [-1] * 20
+
+
+def test_a_time_that_no_calendar_holds_is_a_null() -> None:
+    cells = [Value(unix_timestamp_val=seconds).SerializeToString() for seconds in (0, 10**15, -(2**63))]
+    assert compile_column("UNIX_TIMESTAMP")(cells) == ([datetime(1970, 1, 1, tzinfo=UTC), None, None], [1, 2])
