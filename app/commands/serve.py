@@ -88,6 +88,8 @@ def run(listener: socket.socket, workers: int, settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing here asks for the client's address or scheme yet; the middleware costs every request.
+        proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
     if workers > 1:

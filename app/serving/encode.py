@@ -37,7 +37,7 @@ def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], result: O
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedPart:
     """Some rows of an answer to a POST: what stands between the brackets of its arrays."""
 
@@ -65,7 +65,7 @@ def encode_part(plan: ServingPlan, result: OnlineResult) -> EncodedPart:
 
 def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts: Sequence[EncodedPart]) -> bytes:
     """The answer to a POST: a matrix of values, and one of statuses, by row and then by feature."""
-    timestamps = zip(*(part.timestamps for part in parts), strict=True)
+    timestamps = zip(*[part.timestamps for part in parts], strict=True)
     return b"".join(
         [
             b'{"features":',
@@ -78,8 +78,10 @@ def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts:
             b",".join([part.statuses for part in parts]),
             b'],"event_timestamps":{',
             b",".join(
-                name + b":[" + b",".join(column) + b"]"
-                for name, column in zip(plan.shape.views_json, timestamps, strict=True)
+                [
+                    name + b":[" + b",".join(column) + b"]"
+                    for name, column in zip(plan.shape.views_json, timestamps, strict=True)
+                ]
             ),
             b"}}",
         ]

@@ -19,7 +19,8 @@ class ViewRead:
     key_columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as little else is here: making a frozen one costs three times as much, and a small read makes five.
+@dataclass(slots=True)
 class ViewColumns:
     """What a store holds of one view for the rows of one read.
 

@@ -25,7 +25,7 @@ _NULL, _NOT_FOUND, _OLD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OnlineResult:
     """The answer in columns.
 
@@ -126,7 +126,7 @@ def _assemble(
     computed: Sequence[Mapping[str, tuple[list[Any], list[str]]]],
 ) -> OnlineResult:
     moments = [columns.moments for columns in views]
-    if not computed and not any(exceptions) and not any(map(any, (columns.gaps for columns in views))):
+    if not computed and not any(exceptions) and not any(any(columns.gaps) for columns in views):
         # Most answers: every value is there, and holds.
         return OnlineResult(rows, [views[view].values[position] for view, position in plan.stored], {}, moments)
     values: list[list[Any]] = []

@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 250
 one."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class OnlineRequest:
     """What a read needs: native values by column, all of one length, and how to treat old ones."""
 

@@ -176,8 +176,8 @@ _Times: Any = _times()
 
 def decode_moments(cells: Cells) -> list[int | None]:
     """Serialized protobuf Timestamps as microseconds since 1970 (UTC), truncated (rule 1); None where there is none."""
-    present = [cell for cell in cells if cell is not None]
-    times = _Times.FromString(b"".join(present))
+    present = [cell for cell in cells if cell is not None] if None in cells else cells
+    times = _Times.FromString(b"".join(present))  # type: ignore[arg-type]
     seconds, nanos = times.seconds[:], times.nanos[:]
     moments: list[int | None]
     if len(seconds) == len(present) == len(nanos):
@@ -191,9 +191,8 @@ def decode_moments(cells: Cells) -> list[int | None]:
         # Some lack a part, because it is zero, so that the parts do not line up.
         return [None if cell is None else _microseconds(cell) for cell in cells]
     if len(present) < len(cells):
-        for position, cell in enumerate(cells):
-            if cell is None:
-                moments.insert(position, None)
+        for position in _empty(cells):
+            moments.insert(position, None)
     return moments
 
 

@@ -97,12 +97,11 @@ class _Group:
         values = self.row([reply[position] or b"" for position in self.cells])
         if values is None:
             return False
+        moments = decode_moments([reply[timestamp] for _, timestamp, _ in self.decoders])
         start = 0
-        for index, timestamp, decoders in self.decoders:
+        for (index, _, decoders), moment in zip(self.decoders, moments, strict=True):
             stop = start + len(decoders)
-            into[index] = ViewColumns(
-                decode_moments((reply[timestamp],)), [[value] for value in values[start:stop]], [[]] * len(decoders)
-            )
+            into[index] = ViewColumns([moment], [[value] for value in values[start:stop]], [[]] * len(decoders))
             start = stop
         return True
 
