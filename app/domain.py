@@ -289,11 +289,6 @@ class WriteRow:
     created_timestamp: datetime | None
 
 
-def holds(event_timestamp: datetime, at: datetime, max_age: timedelta | None) -> bool:
-    """Rule 1: whether a value holds at time `at`: not newer than it, and no older than `max_age` (None: no limit)."""
-    return event_timestamp <= at and (max_age is None or at - event_timestamp <= max_age)
-
-
 def utc(moment: datetime) -> datetime:
     """`moment` in UTC; a naive one is UTC already (rule 1)."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

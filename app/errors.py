@@ -62,6 +62,14 @@ class NotJsonError(FreshetError):
     status = 400
 
 
+class BodyTooLargeError(FreshetError):
+    """The body of the request is longer than FRESHET_MAX_BODY_BYTES."""
+
+    slug = "body-too-large"
+    title = "Body too large"
+    status = 413
+
+
 class NotServableError(FreshetError):
     """Asked for something that the rules of this service cannot serve; refused by name instead of served wrong."""
 

@@ -11,7 +11,6 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections.abc import Iterable
-from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -31,7 +30,7 @@ HTTP_REQUEST_DURATION = Histogram(
 )
 ONLINE_READ_DURATION = Histogram(
     "freshet_online_read_duration_seconds",
-    "Time to read the online store and compute on-demand features for one request.",
+    "Time to read the online store, compute on-demand features and encode values for one request, also a failed one.",
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
     registry=_OWN,
 )
@@ -55,7 +54,10 @@ REGISTRY_REFRESH_FAILURES = Counter(
 )
 
 
-_FLUSHED: WeakSet[HotCounter | HotHistogram] = WeakSet()
+_FLUSHED: list[HotCounter | HotHistogram] = []
+"""Grows by one per pair of labels, which come from the registry and from route templates. A list, because plans are
+built in a thread: it may be appended to while the loop goes through it."""
+_SERVED: dict[tuple[str, str], HotCounter] = {}
 
 
 class HotCounter:
@@ -68,7 +70,7 @@ class HotCounter:
     def __init__(self, child: Counter) -> None:
         self._child = child
         self._pending = 0
-        _FLUSHED.add(self)
+        _FLUSHED.append(self)
 
     def add(self, number: int) -> None:
         """Count `number` more."""
@@ -81,6 +83,14 @@ class HotCounter:
             self._child.inc(pending)
 
 
+def served(view: str, status: str) -> HotCounter:
+    """The counter of values of a view served with a status: always the same one, so that no plan takes counts along."""
+    counter = _SERVED.get((view, status))
+    if counter is None:
+        counter = _SERVED.setdefault((view, status), HotCounter(SERVED_VALUES.labels(view, status)))
+    return counter
+
+
 class HotHistogram:
     """One child of a histogram, kept in plain Python until `flush`; for the thread of the event loop alone."""
 
@@ -89,7 +99,7 @@ class HotHistogram:
         self._bounds: list[float] = child._upper_bounds
         self._sum = 0.0
         self._counts = [0] * len(self._bounds)
-        _FLUSHED.add(self)
+        _FLUSHED.append(self)
 
     def observe(self, value: float) -> None:
         """Count one value."""
@@ -107,7 +117,7 @@ class HotHistogram:
 
 def flush() -> None:
     """Hand over what the hot path has counted so far. In the thread of the event loop."""
-    for hot in list(_FLUSHED):
+    for hot in _FLUSHED:
         hot.flush()
 
 

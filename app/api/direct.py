@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from app import metrics
 from app.api import problems
+from app.errors import BodyTooLargeError
 
 Endpoint = Callable[[Scope, Receive], Awaitable[bytes]]
 """From an HTTP request to the JSON of its answer; raises FreshetError, and ClientDisconnect where nobody waits for it
@@ -83,20 +84,20 @@ class DirectRoute(APIRoute):
         return status, headers, body
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body of a request. Raises ClientDisconnect."""
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        return body
-    parts = []
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body of a request. Raises BodyTooLargeError beyond `limit` bytes, and ClientDisconnect."""
+    parts, length = [], 0
     while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        parts.append(message.get("body", b""))
+        part: bytes = message.get("body", b"")
+        length += len(part)
+        if length > limit:
+            raise BodyTooLargeError(f"The body is longer than {limit} bytes (FRESHET_MAX_BODY_BYTES)")
+        parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
+            return part if len(parts) == 1 else b"".join(parts)
 
 
 class DirectApp(FastAPI):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 
 from fastapi import APIRouter
@@ -20,9 +22,13 @@ from app.errors import FieldError, InvalidRequestError
 from app.serving.encode import encode_many, encode_one, encode_part
 from app.serving.plan import ServingPlan
 from app.serving.reader import read_features
-from app.serving.request import check_columns, check_query
+from app.serving.request import OnlineRequest, check_columns, check_query
+from app.threads import awaitable
 
 router = APIRouter(prefix="/v1", tags=["online features"], route_class=DirectRoute)
+
+_MANY_FEATURES = 50
+_MANY_ROWS = 500
 
 _READ_DURATION = metrics.HotHistogram(metrics.ONLINE_READ_DURATION)
 
@@ -61,9 +67,9 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     parameters, options = parse_query_string(scope["query_string"])
     plan.names(options.full_feature_names)
     checked = check_query(plan, parameters, options.max_staleness, options.on_stale)
-    began = time.perf_counter()
-    result = await read_features(plan, checked, state.clock(), state.transform_threads)
-    _READ_DURATION.observe(time.perf_counter() - began)
+    with _timed():
+        result = await read_features(plan, checked, state.clock(), state.transform_threads)
+    plan.served.count(result.rows, result.odd)
     return encode_one(plan, checked.entities, result, options.full_feature_names)
 
 
@@ -76,21 +82,40 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
 )
 async def post_online_features(scope: Scope, receive: Receive) -> bytes:
     state = state_of_scope(scope)
-    query = decode_query(await read_body(receive))
-    plan = _plan(state, query)
-    checked = check_columns(
-        plan,
-        query.entities,
-        query.request_data,
-        state.settings.max_entities,
-        _duration(query.max_staleness),
-        query.on_stale,
-    )
-    began = time.perf_counter()
+    query = decode_query(await read_body(receive, state.settings.max_body_bytes))
+
+    def check() -> tuple[ServingPlan, OnlineRequest]:
+        plan = _plan(state, query)
+        limit, max_staleness = state.settings.max_entities, _duration(query.max_staleness)
+        return plan, check_columns(plan, query.entities, query.request_data, limit, max_staleness, query.on_stale)
+
+    # A thousand features are compiled, and ten thousand odd values are looked at, while others are answered.
+    is_big = len(query.features or ()) > _MANY_FEATURES or _rows(query) > _MANY_ROWS
+    plan, checked = await awaitable(state.transform_threads.submit(check)) if is_big else check()
     now, threads = state.clock(), state.transform_threads
-    parts = [encode_part(plan, await read_features(plan, part, now, threads)) for part in checked.parts()]
-    _READ_DURATION.observe(time.perf_counter() - began)
+    results, parts = [], []
+    with _timed():
+        for part in checked.parts(len(plan.outputs)):
+            result = await read_features(plan, part, now, threads)
+            parts.append(encode_part(plan, result))
+            results.append((result.rows, result.odd))
+    for rows, odd in results:
+        plan.served.count(rows, odd)
     return encode_many(plan, checked.entities, parts)
+
+
+def _rows(query: OnlineQuery) -> int:
+    columns = [*query.entities.values(), *query.request_data.values()]
+    return max((len(column) for column in columns if isinstance(column, list)), default=0)
+
+
+@contextlib.contextmanager
+def _timed() -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        _READ_DURATION.observe(time.perf_counter() - began)
 
 
 def _plan(state: AppState, query: OnlineQuery) -> ServingPlan:

@@ -59,6 +59,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     for status, description in {
         400: "The body is not JSON",
         404: "Unknown feature service, view, feature or push source",
+        413: "The body is longer than FRESHET_MAX_BODY_BYTES",
         409: "on_stale=fail and a value is stale",
         422: "The request does not fit the schema; `errors` names every faulty field",
         503: "A store does not answer; retry after Retry-After seconds",

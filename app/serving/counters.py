@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from app import metrics
-from app.metrics import HotCounter
 from app.serving.shape import PRESENT
 
 
@@ -18,8 +17,7 @@ class ServedCounters:
 
     def __init__(self, views: Sequence[str]) -> None:
         self._views = tuple(views)
-        self._children: dict[tuple[str, str], HotCounter] = {}
-        self._present = [(self._child(view, PRESENT), width) for view, width in Counter(views).items()]
+        self._present = [(metrics.served(view, PRESENT), width) for view, width in Counter(views).items()]
 
     def count(self, rows: int, odd: Mapping[int, Sequence[str]]) -> None:
         """Count `rows` rows in which every status is PRESENT, but for the rows of `odd`, which have these statuses."""
@@ -28,11 +26,4 @@ class ServedCounters:
         if odd:
             for view, column in zip(self._views, zip(*odd.values(), strict=True), strict=True):
                 for status in set(column):
-                    self._child(view, status).add(column.count(status))
-
-    def _child(self, view: str, status: str) -> HotCounter:
-        child = self._children.get((view, status))
-        if child is None:
-            child = HotCounter(metrics.SERVED_VALUES.labels(view, status))
-            self._children[view, status] = child
-        return child
+                    metrics.served(view, status).add(column.count(status))

@@ -150,7 +150,11 @@ class _Compiler:
 
     def compile(self, name: str, projections: Iterable[Projection]) -> ServingPlan:
         found = [output for projection in projections for output in self._outputs(projection)]
-        outputs = [self._placed(output) for output in found]
+        places = [{feature: place for place, feature in enumerate(features)} for _, _, features, _ in self._views]
+        outputs = [
+            output if output.on_demand else dataclasses.replace(output, position=places[output.index][output.feature])
+            for output in found
+        ]
         views = tuple(PlannedView(view, tuple(features), keys, shown) for view, shown, features, keys in self._views)
         join_keys: dict[str, FieldSpec] = {}
         for planned in views:
@@ -213,12 +217,6 @@ class _Compiler:
             known = ", ".join(known for known in self._catalog.versions if known.startswith(f"{name}@"))
             raise NotFoundError(f"Feature view {name} has no version v{projection.version}. Known: {known or 'none'}")
         return pinned
-
-    def _placed(self, output: Output) -> Output:
-        if output.on_demand:
-            return output
-        features = self._views[output.index][2]
-        return dataclasses.replace(output, position=list(features).index(output.feature))
 
     def _stored_view(self, projection: Projection) -> ViewSpec:
         view = self._servable(projection)

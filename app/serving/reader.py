@@ -60,7 +60,6 @@ async def read_features(
             _hide(columns, odd_rows, request.on_stale)
     computed = [await _compute(planned, plan, views, exceptions, request, now, threads) for planned in plan.transforms]
     result = _assemble(plan, request.rows, views, exceptions, computed)
-    plan.served.count(request.rows, result.odd)
     if request.on_stale is OnStale.FAIL and result.odd:
         _refuse_stale(plan, result)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import structlog
 
 from app import metrics
 from app.domain import Catalog
-from app.errors import FreshetError, NotFoundError, StoreUnavailableError
+from app.errors import FreshetError, NotFoundError, NotServableError, StoreUnavailableError
 from app.serving.plan import ServingPlan, compile_features, compile_service
 from app.serving.ports import OnlineReader
 from app.threads import finish_in_thread
@@ -46,6 +47,8 @@ class PlanBook:
         self._source = source
         self._reader = reader
         self._edition: _Edition | None = None
+        # Long lists are compiled in threads.
+        self._lock = threading.Lock()
         self.last_refresh: float | None = None
         """Unix time of the last successful look at the registry."""
         self.last_error: str | None = None
@@ -83,12 +86,16 @@ class PlanBook:
         return plan, None
 
     def features(self, references: Sequence[str]) -> ServingPlan:
-        """The plan of a list of feature references; the most recent lists are remembered."""
+        """The plan of a list of feature references; the lists used last are remembered. Thread-safe."""
         catalog, edition, key = self.catalog, self._edition, tuple(references)
         assert edition is not None  # noqa: S101 - catalog has raised otherwise
-        plan = edition.adhoc.get(key)
-        if plan is None:
-            plan = compile_features(catalog, references, self._reader)
+        with self._lock:
+            plan = edition.adhoc.get(key)
+            if plan is not None:
+                edition.adhoc.move_to_end(key)
+                return plan
+        plan = compile_features(catalog, references, self._reader)
+        with self._lock:
             edition.adhoc[key] = plan
             if len(edition.adhoc) > _ADHOC_PLANS:
                 edition.adhoc.popitem(last=False)
@@ -107,6 +114,10 @@ class PlanBook:
             except FreshetError as error:
                 log.warning("feature service cannot be served", feature_service=name, reason=error.detail)
                 plans[name] = error
+            except Exception as error:  # one service that trips over something must not keep the others' change out
+                log.exception("feature service cannot be compiled", feature_service=name)
+                reason = f"Feature service {name} cannot be compiled ({type(error).__name__}); the log says more"
+                plans[name] = NotServableError(reason)
         self._edition = _Edition(catalog, plans, OrderedDict())
         return True
 

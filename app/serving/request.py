@@ -14,9 +14,9 @@ from app.errors import FieldError, InvalidRequestError
 from app.serving.plan import REQUEST_TIMESTAMP, ServingPlan
 from app.values import ValueFault, parse, parse_text
 
-ROWS_AT_ONCE = 250
-"""Rows that are read, decoded and encoded without a break: a millisecond or two, so that no request waits for a big
-one."""
+_CELLS_AT_ONCE = 2_500
+_MOST_ROWS_AT_ONCE = 250
+"""What is read, decoded and encoded without a break: a millisecond or two, so that no request waits for a big one."""
 
 
 @dataclass(slots=True)
@@ -29,13 +29,14 @@ class OnlineRequest:
     max_staleness: timedelta | None = None
     on_stale: OnStale = OnStale.NULL
 
-    def parts(self) -> Iterator[OnlineRequest]:
-        """The same request in parts of ROWS_AT_ONCE rows; itself where it is no longer than that."""
-        if self.rows <= ROWS_AT_ONCE:
+    def parts(self, width: int) -> Iterator[OnlineRequest]:
+        """The same request in parts that are small enough, for answers of `width` features; itself where it is one."""
+        step = max(1, min(_MOST_ROWS_AT_ONCE, _CELLS_AT_ONCE // max(width, 1)))
+        if self.rows <= step:
             yield self
             return
-        for start in range(0, self.rows, ROWS_AT_ONCE):
-            stop = min(start + ROWS_AT_ONCE, self.rows)
+        for start in range(0, self.rows, step):
+            stop = min(start + step, self.rows)
             yield dataclasses.replace(
                 self,
                 entities={name: values[start:stop] for name, values in self.entities.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import orjson
@@ -17,7 +18,7 @@ class AnswerShape:
     def __init__(self, outputs: Sequence[tuple[str, str]], views: Sequence[str]) -> None:
         self.references = orjson.dumps([f"{view}:{feature}" for view, feature in outputs])
         self.bare_names = [feature for _, feature in outputs]
-        self.repeated_names = sorted({name for name in self.bare_names if self.bare_names.count(name) > 1})
+        self.repeated_names = sorted(name for name, number in Counter(self.bare_names).items() if number > 1)
         """Bare feature names that more than one view has."""
         self.full_names = [f"{view}__{feature}" for view, feature in outputs]
         self.all_present = [PRESENT] * len(outputs)

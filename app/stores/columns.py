@@ -8,6 +8,7 @@ value of another type than the view declares, is decoded cell by cell with Feast
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import repeat
@@ -29,6 +30,8 @@ ColumnDecoder = Callable[[Cells], tuple[list[Any], list[int]]]
 
 # Below this many numpy costs more than it saves.
 _FEW = 16
+# Field numbers from here on take two bytes with their wire type.
+_FIRST_OF_TWO_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -121,6 +124,18 @@ def _empty(cells: Cells) -> list[int]:
     return positions
 
 
+def _tag(field: str) -> bytes:
+    """How every serialized Value with this field begins."""
+    message = ValueProto()
+    message_or_scalar = getattr(message, field)
+    if hasattr(message_or_scalar, "SetInParent"):
+        message_or_scalar.SetInParent()
+    else:
+        setattr(message, field, message_or_scalar)
+    length = 1 if message.DESCRIPTOR.fields_by_name[field].number < _FIRST_OF_TWO_BYTES else 2
+    return bytes(message.SerializeToString()[:length])
+
+
 RowDecoder = Callable[[Sequence[bytes]], list[Any] | None]
 """From the cells of one row to native values; None for a row that has a null or a value of another type."""
 
@@ -130,16 +145,23 @@ def compile_row(dtypes: Sequence[str]) -> RowDecoder:
     if not all(dtype in _KINDS for dtype in dtypes):
         return lambda cells: None
     fields = [_KINDS[dtype][0] for dtype in dtypes]
-    kinds = [(field, fields.count(field)) for field in dict.fromkeys(fields)]
-    names = [field for field, _ in kinds]
-    slots = [(names.index(field), fields[:position].count(field)) for position, field in enumerate(fields)]
+    kinds: Counter[str] = Counter()
+    order: dict[str, int] = {}
+    slots = []
+    for field in fields:
+        slots.append((order.setdefault(field, len(order)), kinds[field]))
+        kinds[field] += 1
+    # What tells the type of a cell. Two cells that have changed types would add up to the same counts.
+    tags = [_tag(field) for field in fields]
     converts = [(position, convert) for position, dtype in enumerate(dtypes) if (convert := _KINDS[dtype][1])]
     parse = _Column.FromString
 
     def decode_row(cells: Sequence[bytes]) -> list[Any] | None:
+        if not all(map(bytes.startswith, cells, tags)):
+            return None
         message = parse(b"".join(cells))
         found = []
-        for field, count in kinds:
+        for field, count in kinds.items():
             values = getattr(message, field)
             if len(values) != count:
                 return None

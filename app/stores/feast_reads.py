@@ -8,6 +8,7 @@ from typing import Any
 from feast import FeatureView, RepoConfig
 
 from app.domain import EntityKey, OnlineRow
+from app.errors import StoreUnavailableError
 from app.serving.ports import ViewColumns, ViewRead
 from app.stores.columns import to_microseconds
 from app.stores.protos import decode_row, encode_key
@@ -40,7 +41,10 @@ class FeastRead:
         keys = [EntityKey(names, values) for values in zip(*columns, strict=True)] or [EntityKey((), ())] * rows
         unique = list(dict.fromkeys(keys))
         protos = [encode_key(key, dtypes) for key in unique]
-        answers = self._store.online_read(self._config, table, protos, list(read.features))
+        try:
+            answers = self._store.online_read(self._config, table, protos, list(read.features))
+        except Exception as error:  # whatever this store's driver raises; the cause is in the log
+            raise StoreUnavailableError(f"The online store failed ({type(error).__name__})") from error
         by_key = {key: decode_row(*answer) for key, answer in zip(unique, answers, strict=True)}
         found = [by_key[key] for key in keys]
         values = [[None if row is None else row.values.get(feature) for row in found] for feature in read.features]

@@ -23,7 +23,7 @@ from app.stores.repo import FeastRepo
 
 
 class FeastOnlineStore:
-    """Implements app.serving.reader.OnlineReader and app.pushing.ports.OnlineWriter."""
+    """Implements app.serving.ports.OnlineReader and app.pushing.ports.OnlineWriter."""
 
     def __init__(self, repo: FeastRepo, online_timeout: float) -> None:
         self._config = repo.store.config

@@ -33,6 +33,7 @@ _CLOCK = "_fc"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # SQLite's default limit of bound parameters is 32,766; three per row leave room.
 _KEYS_PER_QUERY = 5_000
+_READ_PATIENCE = 0.1
 
 
 class SqliteOnlineStoreConfig(stock.SqliteOnlineStoreConfig):
@@ -47,6 +48,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
     def __init__(self) -> None:
         super().__init__()
         self._conn: sqlite3.Connection | None = None
+        self._reads: sqlite3.Connection | None = None
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
 
     def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
@@ -150,7 +152,8 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         seconds: dict[bytes, int] = {}
         unique = list(dict.fromkeys(keys))
         name, clock = _quoted(_table_name(config, table)), _clock_of(table)
-        with self._borrowed(config) as connection:
+        with _errors():
+            connection = self._reader(config)
             for start in range(0, len(unique), _KEYS_PER_QUERY):
                 chunk = unique[start : start + _KEYS_PER_QUERY]
                 for key, feature, value, event in connection.execute(
@@ -181,6 +184,12 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
                 cells[key][feature] = (value, event, created)
         return {key: _row(features, clock) for key, features in cells.items()}
 
+    def _reader(self, config: RepoConfig) -> sqlite3.Connection:
+        """The connection of the event loop, which must not wait as long for a locked file as a writer may."""
+        if self._reads is None:
+            self._reads = _connect(self._get_db_path(config), _READ_PATIENCE)
+        return self._reads
+
     def ping(self, config: RepoConfig) -> None:
         """Raise StoreUnavailableError unless the file can be read."""
         with self._borrowed(config) as connection:
@@ -195,13 +204,14 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         """Close the idle connections and Feast's; its own close is for its async server."""
         while not self._idle.empty():
             self._idle.get_nowait().close()
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        for connection in (self._conn, self._reads):
+            if connection is not None:
+                connection.close()
+        self._conn = self._reads = None
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
+def _connect(path: str, patience: float = 5.0) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience, check_same_thread=False)
     # Readers then never wait for the writer, nor it for them.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -268,7 +278,7 @@ def _quoted(name: str) -> str:
 def _errors() -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if "no such table" in str(error):
             raise StoreUnavailableError("The online store has no table for this view; run `freshet apply`") from error
         raise StoreUnavailableError(f"The SQLite online store cannot be used: {error}") from error

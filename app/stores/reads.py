@@ -59,7 +59,7 @@ class _ThreadedReads:
 
     def prepare(self, views: Views, stored: Mapping[frozenset[str], int]) -> PreparedRead:
         if isinstance(self._store, SqliteOnlineStore):
-            return SqliteRead(self._config, views, self._store, self._threads)
+            return SqliteRead(self._config, views, self._store)
         return FeastRead(self._config, views, self._store, self._threads)
 
     async def close(self) -> None:

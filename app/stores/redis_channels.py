@@ -126,6 +126,7 @@ class Channels:
         self._waiters: deque[asyncio.Future[Channel | None]] = deque()
         self._open: set[Channel] = set()
         self._opening = 0
+        self._closed = False
 
     async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
         """See app.stores.redis_reads.Commands."""
@@ -160,12 +161,14 @@ class Channels:
         return replies
 
     async def _checkout(self, deadline: float) -> Channel:
-        while len(self._open) + self._opening >= self._limit:
+        while len(self._open) + self._opening >= self._limit and not self._closed:
             if len(self._waiters) >= self._waiting:
                 raise StoreUnavailableError("Too many reads wait for a connection to Redis")
             channel = await self._wait(deadline)
             if channel is not None:
                 return channel
+        if self._closed:
+            raise StoreUnavailableError("This server no longer reads from that Redis")
         self._opening += 1
         connection = self._make()
         try:
@@ -173,6 +176,9 @@ class Channels:
                 await connection.connect()
             channel = Channel(connection, self._forget)
             self._open.add(channel)
+            if self._closed:  # while it was being opened
+                channel.close()
+                raise ChannelLostError
         except BaseException:
             connection._close()
             self._wake()
@@ -223,9 +229,14 @@ class Channels:
 
     async def close(self) -> None:
         """End every connection."""
+        self._closed = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         channels = list(self._open)
         for channel in channels:
             channel.close()
         await asyncio.gather(*(channel.gone.wait() for channel in channels))
         if self._on_close is not None:
             await self._on_close()
+        self._closed = False

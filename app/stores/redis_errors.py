@@ -34,7 +34,7 @@ def describe(error: Exception) -> str:
         return "Redis refuses the password"
     if isinstance(error, redis.exceptions.RedisClusterException):
         return f"Redis Cluster cannot be used ({type(error).__name__})"
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
         return f"Redis does not answer ({type(error).__name__})"
     # Out of memory, loading, read-only replica...: the first word is Redis' code for it.
     return f"Redis refuses the command ({str(error).partition(' ')[0]})"

@@ -33,6 +33,8 @@ def open_channels(config: RepoConfig) -> Commands:
         "socket_connect_timeout": timeout,
         "retry": Retry(NoBackoff(), 0),
         **given,
+        # In RESP3 the same commands are answered in other shapes.
+        "protocol": 2,
     }
     bounds = (store.read_connections, store.read_waiting)
     if store.redis_type == RedisType.redis_cluster:

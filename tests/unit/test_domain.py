@@ -1,26 +1,14 @@
-"""Rule 1 and the reference syntax."""
+"""Times, and the reference syntax."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import FeatureRef, PushTarget, holds, utc
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-TICK = timedelta(microseconds=1)
-HOUR = timedelta(hours=1)
-
-
-def test_a_value_holds_from_its_time_to_its_ttl_both_included() -> None:
-    assert holds(NOW, NOW, HOUR)
-    assert holds(NOW - HOUR, NOW, HOUR)
-    assert not holds(NOW - HOUR - TICK, NOW, HOUR)
-    assert not holds(NOW + TICK, NOW, HOUR)
-    assert holds(NOW - timedelta(days=10_000), NOW, None)
+from app.domain import FeatureRef, PushTarget, utc
 
 
 def test_naive_times_are_utc() -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from app.domain import OnStale, ValueStatus
 from app.errors import StaleFeaturesError
+from app.serving.encode import encode_many, encode_part
 from app.serving.plan import ServingPlan, compile_features
 from app.serving.reader import read_features
 from app.serving.request import OnlineRequest
@@ -33,6 +35,7 @@ STORE: dict[tuple[str, tuple[Any, ...]], tuple[datetime, dict[str, Any]]] = {
     ("profile", ("fresh",)): (NOW - HOUR, {"age": 30, "name": None}),
     ("profile", ("old",)): (NOW - HOUR - TICK, {"age": 40, "name": "Old"}),
     ("profile", ("future",)): (NOW + TICK, {"age": 50, "name": "Soon"}),
+    ("profile", ("now",)): (NOW, {"age": 60, "name": "Now"}),
     ("visits", ("fresh", 1)): (NOW - timedelta(days=9000), {"count": 7, "name": "Shop"}),
 }
 
@@ -71,6 +74,29 @@ def test_statuses_follow_rule_2() -> None:
     assert result.statuses == [[PRESENT, OLD, MISSING, MISSING], [NULL, OLD, MISSING, MISSING]]
     assert result.values == [[30, None, None, None], [None] * 4]
     assert result.event_timestamps == {"profile": [NOW - HOUR, NOW - HOUR - TICK, NOW + TICK, None]}
+
+
+def test_a_row_holds_from_its_own_moment_on() -> None:
+    result = read(plan("profile:age"), ["now", "future"])
+    assert (result.values, result.statuses) == ([[60, None]], [[PRESENT, MISSING]])
+    assert read(plan("profile:age"), ["now"], max_staleness=timedelta(0)).values == [[60]]
+
+
+def test_a_big_request_is_read_in_parts_that_keep_its_order() -> None:
+    store = FakeStore(STORE)
+    profile = compile_features(catalog(), ["profile:age", "profile:name"], store)
+    users = ["fresh", "old", "nobody"] * 200
+    whole = OnlineRequest({"user_id": users}, {}, len(users))
+    parts = [asyncio.run(read_features(profile, part, NOW, THREADS)) for part in whole.parts(width=2)]
+    assert [len(keys) for _, keys, _ in store.reads] == [250, 250, 100]
+    assert [value for part in parts for value in part.values[0]] == [30, None, None] * 200
+    answer = orjson.loads(encode_many(profile, whole.entities, [encode_part(profile, part) for part in parts]))
+    small = OnlineRequest({"user_id": users[:3]}, {}, 3)
+    result = asyncio.run(read_features(profile, small, NOW, THREADS))
+    once = orjson.loads(encode_many(profile, small.entities, [encode_part(profile, result)]))
+    assert answer["values"] == once["values"] * 200
+    assert answer["statuses"] == once["statuses"] * 200
+    assert answer["event_timestamps"] == {"profile": once["event_timestamps"]["profile"] * 200}
 
 
 def test_no_ttl_means_for_ever_and_max_staleness_limits_it() -> None:
