@@ -28,7 +28,7 @@ class Reads(Protocol):
         """`stored` are the numbers of fields kept for an entity, by join keys. Raises NotServableError."""
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what was prepared before cannot be read any more."""
 
 
 def open_reads(config: RepoConfig, store: Any, timeout: float) -> Reads:
@@ -48,7 +48,8 @@ class _RedisReads:
         return RedisRead(self._config, views, self._channels, self._timeout, stored)
 
     async def close(self) -> None:
-        await self._channels.close()
+        channels, self._channels = self._channels, open_channels(self._config)
+        await channels.close()
 
 
 class _ThreadedReads:

@@ -228,7 +228,7 @@ class Channels:
                 return
 
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection, for good."""
         self._closed = True
         for waiter in self._waiters:
             if not waiter.done():
@@ -239,4 +239,3 @@ class Channels:
         await asyncio.gather(*(channel.gone.wait() for channel in channels))
         if self._on_close is not None:
             await self._on_close()
-        self._closed = False

@@ -9,6 +9,8 @@ import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.integration.profiles import Profile
+
 ONLINE = "/v1/online-features"
 PUSH = "/v1/push/user_realtime_events"
 ENTITIES = {"user_id": ["u1"]}
@@ -24,6 +26,14 @@ def check_problem(response: httpx.Response, status: int, field: str | None = Non
     if field is not None:
         assert field in [error["field"] for error in body["errors"]], body
     return body
+
+
+def test_a_body_that_is_too_long_is_refused(profile: Profile) -> None:
+    with profile.client(max_body_bytes=1000) as client:
+        body = json.dumps({"feature_service": "assistant_v1", "entities": {"user_id": ["u" * 1000]}})
+        problem = check_problem(client.post(ONLINE, content=body), 413)
+        assert "1000 bytes" in problem["detail"]
+        assert client.post(ONLINE, json={"feature_service": "assistant_v1", "entities": ENTITIES}).status_code == 200
 
 
 @pytest.mark.parametrize(

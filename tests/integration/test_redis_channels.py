@@ -148,6 +148,20 @@ def test_waiting_for_a_connection_ends_at_the_deadline_and_leaves_no_trace() -> 
     asyncio.run(run())
 
 
+def test_closing_ends_what_is_under_way_and_opens_nothing_more() -> None:
+    async def run() -> None:
+        script = Script(b"", PONG)
+        async with serving(script) as channels:
+            reading = asyncio.create_task(ping(channels))
+            await script.asked.wait()
+            await channels.close()
+            with pytest.raises(StoreUnavailableError):
+                await reading
+            assert script.connections == 1
+
+    asyncio.run(run())
+
+
 def test_a_server_that_cannot_be_reached_is_told_without_its_address() -> None:
     async def run() -> None:
         script = Script(PONG)

@@ -7,7 +7,7 @@ from typing import Any
 
 from feast.protos.feast.types.Value_pb2 import NULL, Value
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import find, given
 from hypothesis import strategies as st
 
 from app.stores.columns import compile_column, compile_row, decode_moments
@@ -72,6 +72,18 @@ def test_a_row_is_what_its_cells_are(drawn: list[tuple[str, list[bytes | None]]]
         compile_column(dtype)((cell,))[1] == [] and _is_of(cell, dtype) for dtype, cell in row
     ):
         assert found == expected
+
+
+def test_cells_that_have_swapped_types_are_not_taken_for_each_other() -> None:
+    cells = [Value(string_val="forty").SerializeToString(), Value(int64_val=5).SerializeToString()]
+    assert compile_row(["INT64", "STRING"])(cells) is None
+    assert compile_row(["STRING", "INT64"])(cells) == ["forty", 5]
+
+
+def test_a_row_of_every_type_is_decoded_in_one_go() -> None:
+    drawn = {dtype: find(strategy, lambda value: value is not None) for dtype, strategy in SCALARS.items()}
+    cells = [encode(value, dtype).SerializeToString() for dtype, value in drawn.items()]
+    assert compile_row(list(drawn))(cells) == list(drawn.values())
 
 
 def _is_of(cell: bytes, dtype: str) -> bool:

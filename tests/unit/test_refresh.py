@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import pytest
 
 from app.domain import Catalog, Projection
-from app.errors import NotFoundError, StoreUnavailableError
+from app.errors import NotFoundError, NotServableError, StoreUnavailableError
 from app.serving import refresh
+from app.serving.ports import ViewRead
 from app.serving.refresh import PlanBook
-from tests.unit.catalogs import FakeStore, catalog, service
+from tests.unit.catalogs import FakeRead, FakeStore, catalog, service
 
 ONE = catalog(service("one", Projection("profile", ("age",))))
 TWO = catalog(service("two", Projection("profile", ("name",))), service("broken", Projection("nothing", ("x",))))
@@ -87,3 +88,32 @@ def test_a_registry_that_fails_keeps_the_last_plans_and_is_asked_again() -> None
     asyncio.run(run())
     assert book.service("two")
     assert book.last_error is None
+
+
+class Tripping(FakeStore):
+    """A store that trips over one view."""
+
+    def prepare(self, views: Sequence[ViewRead]) -> FakeRead:
+        if any(view.view.name == "visits" for view in views):
+            raise ValueError("not foreseen")
+        return super().prepare(views)
+
+
+def test_a_service_that_cannot_be_compiled_does_not_keep_the_change_out() -> None:
+    both = catalog(service("good", Projection("profile", ("age",))), service("bad", Projection("visits", ("count",))))
+    book = PlanBook(Source([both, None]), Tripping())
+    assert book.refresh() is True
+    assert book.service("good").name == "good"
+    with pytest.raises(NotServableError, match=r"bad cannot be compiled \(ValueError\)"):
+        book.service("bad")
+
+
+def test_the_list_used_last_is_the_last_to_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "_ADHOC_PLANS", 2)
+    book = PlanBook(Source([ONE]), FakeStore())
+    book.refresh()
+    kept = book.features(["profile:age"])
+    book.features(["profile:name"])
+    assert book.features(["profile:age"]) is kept
+    book.features(["visits:count"])
+    assert book.features(["profile:age"]) is kept

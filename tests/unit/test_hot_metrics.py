@@ -1,0 +1,56 @@
+"""Counts kept in plain Python reach the exported metrics, whatever becomes of the plan that counted."""
+
+from __future__ import annotations
+
+import gc
+
+from app import metrics
+from app.domain import ValueStatus
+from app.serving.counters import ServedCounters
+
+PRESENT, NULL = ValueStatus.PRESENT.value, ValueStatus.NULL_VALUE.value
+
+
+def value(text: str) -> float:
+    """A sample of the exposition, by its whole name and labels."""
+    found = [line for line in metrics.exposition().decode().splitlines() if line.startswith(text + " ")]
+    return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+
+def served(view: str, status: str) -> float:
+    return value(f'freshet_served_values_total{{feature_view="{view}",status="{status}"}}')
+
+
+def test_every_value_is_counted_once_by_its_status() -> None:
+    counters = ServedCounters(["hot_a", "hot_b", "hot_a"])
+    counters.count(10, {3: [PRESENT, NULL, PRESENT], 4: [NULL, PRESENT, PRESENT]})
+    assert served("hot_a", PRESENT) == 0
+    metrics.flush()
+    metrics.flush()
+    assert (served("hot_a", PRESENT), served("hot_a", NULL)) == (19, 1)
+    assert (served("hot_b", PRESENT), served("hot_b", NULL)) == (9, 1)
+
+
+def test_a_plan_that_is_replaced_takes_no_counts_along() -> None:
+    counters = ServedCounters(["hot_gone"])
+    counters.count(7, {})
+    del counters
+    gc.collect()
+    metrics.flush()
+    assert served("hot_gone", PRESENT) == 7
+    ServedCounters(["hot_gone"]).count(1, {})
+    metrics.flush()
+    assert served("hot_gone", PRESENT) == 8
+
+
+def test_a_histogram_is_what_its_own_observe_would_make() -> None:
+    hot = metrics.HotHistogram(metrics.HTTP_REQUEST_DURATION.labels("hot", "GET", "200"))
+    plain = metrics.HTTP_REQUEST_DURATION.labels("plain", "GET", "200")
+    for seconds in (0.0001, 0.0005, 0.0006, 0.3, 99.0):
+        hot.observe(seconds)
+        plain.observe(seconds)
+    metrics.flush()
+    lines = metrics.exposition().decode().splitlines()
+    of = {route: [line for line in lines if f'route="{route}"' in line] for route in ("hot", "plain")}
+    assert [line.replace("hot", "plain") for line in of["hot"]] == of["plain"]
+    assert len(of["plain"]) == 17
