@@ -23,7 +23,7 @@ from app.serving.encode import encode_many, encode_one, encode_part
 from app.serving.plan import ServingPlan
 from app.serving.reader import read_features
 from app.serving.request import OnlineRequest, check_columns, check_query
-from app.threads import awaitable
+from app.threads import in_thread
 
 router = APIRouter(prefix="/v1", tags=["online features"], route_class=DirectRoute)
 
@@ -91,7 +91,7 @@ async def post_online_features(scope: Scope, receive: Receive) -> bytes:
 
     # A thousand features are compiled, and ten thousand odd values are looked at, while others are answered.
     is_big = len(query.features or ()) > _MANY_FEATURES or _rows(query) > _MANY_ROWS
-    plan, checked = await awaitable(state.transform_threads.submit(check)) if is_big else check()
+    plan, checked = await in_thread(check) if is_big else check()
     now, threads = state.clock(), state.transform_threads
     results, parts = [], []
     with _timed():
