@@ -156,3 +156,18 @@ def test_metrics_count_what_was_served(client: TestClient) -> None:
     assert served(after) == before + 6
     assert 'route="/v1/online-features/{feature_service}"' in after
     assert "feast_" not in after
+
+
+def test_ten_thousand_entities_in_one_request_and_not_one_more(client: TestClient) -> None:
+    users = [f"u{number}" for number in range(10_000)]
+    query = {"feature_service": "assistant_v1", "entities": {"user_id": users}}
+    answer = client.post("/v1/online-features", json=query)
+    assert answer.status_code == 200, answer.text[:300]
+    body = answer.json()
+    assert body["entities"]["user_id"] == users
+    assert [len(body["values"]), len(body["statuses"])] == [10_000, 10_000]
+    assert {len(column) for column in body["event_timestamps"].values()} == {10_000}
+    alone = client.post("/v1/online-features", json={**query, "entities": {"user_id": ["u7"]}}).json()
+    assert body["statuses"][7] == alone["statuses"][0]
+    more = {**query, "entities": {"user_id": [*users, "u"]}}
+    assert client.post("/v1/online-features", json=more).status_code == 422
