@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope
 from app import metrics
 from app.api.direct import DirectRoute, read_body
 from app.api.online_query import PARAMETERS, OnlineQuery, decode_query, parse_query_string, query_schema
-from app.api.problems import RESPONSES
+from app.api.problems import RESPONSES, documented
 from app.api.state import AppState, state_of_scope
 from app.domain import ValueStatus
 from app.durations import parse_duration
@@ -77,7 +77,7 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     "/online-features",
     summary="Features of many entities",
     response_model=ManyEntities,
-    responses=RESPONSES,
+    responses={**RESPONSES, 413: documented("The body is longer than FRESHET_MAX_BODY_BYTES")},
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": query_schema()}}}},
 )
 async def post_online_features(scope: Scope, receive: Receive) -> bytes:

@@ -54,12 +54,16 @@ def _schema() -> dict[str, Any]:
     return schema
 
 
+def documented(description: str) -> dict[str, Any]:
+    """A problem among the responses of a route, for OpenAPI."""
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": _schema()}}}
+
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "content": {MEDIA_TYPE: {"schema": _schema()}}}
+    status: documented(description)
     for status, description in {
         400: "The body is not JSON",
         404: "Unknown feature service, view, feature or push source",
-        413: "The body is longer than FRESHET_MAX_BODY_BYTES",
         409: "on_stale=fail and a value is stale",
         422: "The request does not fit the schema; `errors` names every faulty field",
         503: "A store does not answer; retry after Retry-After seconds",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 from collections.abc import Callable
 from typing import TypeVar
 
 from app.errors import StoreUnavailableError
-from app.threads import DaemonThreads
+from app.threads import DaemonThreads, awaitable
 
 T = TypeVar("T")
 
@@ -33,39 +31,23 @@ class ReadThreads:
         """What `read` returns. Raises StoreUnavailableError when too much waits already, or at the deadline."""
         if self._unfinished >= self._limit:
             raise StoreUnavailableError("Too many reads wait for the online store")
-        self._unfinished += 1
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
         if self._pool is None:
             self._pool = DaemonThreads("read", self._threads)
-        running = self._pool.submit(lambda: self._work(read, answer, loop))
-        timer = loop.call_later(self._timeout, self._expire, answer)
+        running = self._pool.submit(read)
+        self._unfinished += 1
+        answer = awaitable(running)
+        answer.add_done_callback(self._finish)
         try:
-            return await answer
-        finally:
-            timer.cancel()
-            if running.cancel():  # it had not begun
-                self._unfinished -= 1
-
-    def _work(self, read: Callable[[], T], answer: asyncio.Future[T], loop: asyncio.AbstractEventLoop) -> None:
-        finish: Callable[[], None]
-        try:
-            finish = functools.partial(answer.set_result, read())
-        except BaseException as error:  # it is raised where the answer is awaited
-            finish = functools.partial(answer.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(self._finish, answer, finish)
-
-    def _finish(self, answer: asyncio.Future[T], finish: Callable[[], None]) -> None:
-        self._unfinished -= 1
-        if not answer.done():
-            finish()
-
-    @staticmethod
-    def _expire(answer: asyncio.Future[T]) -> None:
-        if not answer.done():
+            return await asyncio.wait_for(asyncio.shield(answer), self._timeout)
+        except TimeoutError:
+            running.cancel()  # where it has not begun yet it never will
             message = "The online store did not answer in time (FRESHET_ONLINE_TIMEOUT)"
-            answer.set_exception(StoreUnavailableError(message))
+            raise StoreUnavailableError(message) from None
+
+    def _finish(self, answer: asyncio.Future[T]) -> None:
+        self._unfinished -= 1
+        if not answer.cancelled():
+            answer.exception()  # whoever asked may be gone, and asyncio complains about errors that nobody looks at
 
     def close(self) -> None:
         """Let no more of the work begin that has been given so far."""

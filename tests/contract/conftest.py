@@ -142,12 +142,4 @@ def _online_store(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]
     else:
         postgres: Postgres = request.getfixturevalue("postgres")
         with postgres.database() as database:
-            yield {
-                "type": "postgres",
-                "host": database.host,
-                "port": database.port,
-                "database": database.name,
-                "user": database.user,
-                "password": database.password,
-                "sslmode": "prefer",
-            }
+            yield database.feast_store

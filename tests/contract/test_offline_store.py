@@ -85,15 +85,7 @@ def offline(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) 
     (tmp_path / "data").mkdir()
     (tmp_path / "definitions.py").write_text(_DEFINITIONS.format(source=_SOURCES[request.param]), encoding="utf-8")
     with postgres.database() as database:
-        connection = {
-            "type": "postgres",
-            "host": database.host,
-            "port": database.port,
-            "database": database.name,
-            "user": database.user,
-            "password": database.password,
-            "sslmode": "prefer",
-        }
+        connection = database.feast_store
         config = {
             "project": "lab",
             "provider": "local",

@@ -26,22 +26,12 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_a_store_behind_feasts_interface_that_is_gone(tmp_path: Path) -> None:
-    with PostgresServer() as server, server.database() as database:
-        store = {
-            "type": "postgres",
-            "host": database.host,
-            "port": database.port,
-            "database": database.name,
-            "user": database.user,
-            "password": database.password,
-            "sslmode": "prefer",
-        }
-        with opened(tmp_path, store) as case:
-            key = trip()
-            case.write(row(key, NOON, 1.0))
-            assert case.read(key) != [None]
-            server.kill()
-            with pytest.raises(StoreUnavailableError, match="The online store failed") as error:
-                case.read(key)
-            assert str(database.password) not in error.value.detail
-            server.restart()
+    with PostgresServer() as server, server.database() as database, opened(tmp_path, database.feast_store) as case:
+        key = trip()
+        case.write(row(key, NOON, 1.0))
+        assert case.read(key) != [None]
+        server.kill()
+        with pytest.raises(StoreUnavailableError, match="The online store failed") as error:
+            case.read(key)
+        assert str(database.password) not in error.value.detail
+        server.restart()

@@ -38,6 +38,19 @@ class Database:
     sqlalchemy_url: str
     """postgresql+psycopg://..."""
 
+    @property
+    def feast_store(self) -> dict[str, object]:
+        """What feature_store.yaml says of it, as an online or an offline store."""
+        return {
+            "type": "postgres",
+            "host": self.host,
+            "port": self.port,
+            "database": self.name,
+            "user": self.user,
+            "password": self.password,
+            "sslmode": "prefer",
+        }
+
 
 class Postgres:
     """A running PostgreSQL server, whoever started it."""
