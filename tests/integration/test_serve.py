@@ -100,25 +100,33 @@ def served_by(server: FreshetServer, pid: int, times: int) -> None:
             worker.resume()
 
 
+def wait_for_count(server: FreshetServer, expected: int) -> None:
+    """Until every worker has written down what it served: each does so a few times a second and when it is scraped."""
+    server.wait_for(f"{expected} requests to be counted", lambda: requests_served(server) == expected)
+
+
 def test_workers_share_the_port_and_their_metrics(cluster: FreshetServer) -> None:
     first, second = cluster.workers()
     before = requests_served(cluster)
     served_by(cluster, first.pid, 5)
     served_by(cluster, second.pid, 7)
+    wait_for_count(cluster, before + 12)
     assert {requests_served(cluster) for _ in range(10)} == {before + 12}
 
 
 def test_a_killed_worker_is_replaced_and_its_counts_survive(cluster: FreshetServer) -> None:
     started = cluster.output().count("Application startup complete")
     killed, survivor = cluster.workers()
+    before = requests_served(cluster) + 4
     served_by(cluster, killed.pid, 4)
-    before = requests_served(cluster)
+    wait_for_count(cluster, before)
     killed.send_signal(signal.SIGKILL)
     read(cluster, 3)
     wait_for_workers(cluster, started + 1)
     (replacement,) = (worker for worker in cluster.workers() if worker.pid not in (killed.pid, survivor.pid))
     served_by(cluster, replacement.pid, 2)
-    assert requests_served(cluster) == before + 5
+    wait_for_count(cluster, before + 5)
+    assert {requests_served(cluster) for _ in range(10)} == {before + 5}
     assert cluster.get("/readyz").json()["status"] == "ready"
 
 
