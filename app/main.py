@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The whole service for one Feast repo. Nothing is opened before its lifespan starts."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         repo = await asyncio.to_thread(open_repo, settings)
         online_store, offline_store = FeastOnlineStore(repo, settings.online_timeout), FeastOfflineStore(repo)
         metadata = await asyncio.to_thread(open_metadata, settings)
@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
             probes=(Probe("online_store", online_store.ping), Probe("metadata_database", metadata.ping)),
             clock=now,
         )
-        app.state.freshet = state
+        app.context = state
         tasks = [
             asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
             asyncio.create_task(due.run()),

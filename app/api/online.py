@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 
 from fastapi import APIRouter
@@ -19,10 +17,11 @@ from app.api.state import AppState, state_of_scope
 from app.domain import ValueStatus
 from app.durations import parse_duration
 from app.errors import FieldError, InvalidRequestError
-from app.serving.encode import encode_many, encode_one, encode_part
+from app.serving.encode import encode_many, encode_one, encode_part, encode_row
 from app.serving.plan import ServingPlan
 from app.serving.reader import read_features
 from app.serving.request import OnlineRequest, check_columns, check_query
+from app.serving.row import OnlineRow, read_row
 from app.threads import in_thread
 
 router = APIRouter(prefix="/v1", tags=["online features"], route_class=DirectRoute)
@@ -67,10 +66,8 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     parameters, options = parse_query_string(scope["query_string"])
     plan.names(options.full_feature_names)
     checked = check_query(plan, parameters, options.max_staleness, options.on_stale)
-    with _timed():
-        result = await read_features(plan, checked, state.clock(), state.transform_threads)
-    plan.served.count(result.rows, result.odd)
-    return encode_one(plan, checked.entities, result, options.full_feature_names)
+    row = await _read_row(state, plan, checked)
+    return encode_one(plan, checked.entities, row, options.full_feature_names)
 
 
 @router.post(
@@ -90,32 +87,46 @@ async def post_online_features(scope: Scope, receive: Receive) -> bytes:
         return plan, check_columns(plan, query.entities, query.request_data, limit, max_staleness, query.on_stale)
 
     # A thousand features are compiled, and ten thousand odd values are looked at, while others are answered.
-    is_big = len(query.features or ()) > _MANY_FEATURES or _rows(query) > _MANY_ROWS
-    plan, checked = await in_thread(check) if is_big else check()
+    plan, checked = await in_thread(check) if _is_big(query) else check()
+    if checked.rows == 1:
+        return encode_row(plan, checked.entities, await _read_row(state, plan, checked))
+    return await _read_many(state, plan, checked)
+
+
+async def _read_row(state: AppState, plan: ServingPlan, checked: OnlineRequest) -> OnlineRow:
+    began = time.perf_counter()
+    try:
+        row = await read_row(plan, checked, state.clock(), state.transform_threads)
+    finally:
+        _READ_DURATION.observe(time.perf_counter() - began)
+    plan.served.count_row(row.statuses)
+    return row
+
+
+async def _read_many(state: AppState, plan: ServingPlan, checked: OnlineRequest) -> bytes:
     now, threads = state.clock(), state.transform_threads
     results, parts = [], []
-    with _timed():
+    began = time.perf_counter()
+    try:
         for part in checked.parts(len(plan.outputs)):
             result = await read_features(plan, part, now, threads)
             parts.append(encode_part(plan, result))
             results.append((result.rows, result.odd))
+    finally:
+        _READ_DURATION.observe(time.perf_counter() - began)
     for rows, odd in results:
         plan.served.count(rows, odd)
     return encode_many(plan, checked.entities, parts)
 
 
-def _rows(query: OnlineQuery) -> int:
-    columns = [*query.entities.values(), *query.request_data.values()]
-    return max((len(column) for column in columns if isinstance(column, list)), default=0)
-
-
-@contextlib.contextmanager
-def _timed() -> Iterator[None]:
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        _READ_DURATION.observe(time.perf_counter() - began)
+def _is_big(query: OnlineQuery) -> bool:
+    if query.features and len(query.features) > _MANY_FEATURES:
+        return True
+    for columns in (query.entities, query.request_data):
+        for column in columns.values():
+            if type(column) is list and len(column) > _MANY_ROWS:
+                return True
+    return False
 
 
 def _plan(state: AppState, query: OnlineQuery) -> ServingPlan:

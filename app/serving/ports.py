@@ -34,6 +34,15 @@ class ViewColumns:
     gaps: list[list[int]]
 
 
+@dataclass(slots=True)
+class ViewCells:
+    """What a store holds for one row: `moments` by view, as in ViewColumns, and `values` of all views one after the
+    other, each None where there is no row or where it is null."""
+
+    moments: list[int | None]
+    values: list[Any]
+
+
 class PreparedRead(Protocol):
     """The read of one plan: everything that does not depend on the request has been worked out."""
 
@@ -43,6 +52,12 @@ class PreparedRead(Protocol):
         `entities` are native values by request column, each of length `rows`. Raises StoreUnavailableError within the
         deadline of the settings.
         """
+
+    async def fetch_row(self, entities: Mapping[str, Sequence[Any]]) -> ViewCells:
+        """The same for a single row. Stores have a shorter way to it, or inherit this one."""
+        views = await self.fetch(entities, 1)
+        cells = [column[0] for columns in views for column in columns.values]
+        return ViewCells([columns.moments[0] for columns in views], cells)
 
 
 class OnlineReader(Protocol):

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from app.domain import OnStale, ValueStatus
+from app.domain import OnStale
 from app.errors import StaleFeaturesError
 from app.serving.plan import PlannedTransform, ServingPlan
 from app.serving.ports import ViewColumns
 from app.serving.request import OnlineRequest
+from app.serving.rules import NOT_FOUND, NULL, OLD, microseconds, shorter
 from app.serving.shape import PRESENT
 from app.serving.transforms import Input, transform
 from app.threads import DaemonThreads, awaitable
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NULL, _NOT_FOUND, _OLD = (
-    ValueStatus.NULL_VALUE.value,
-    ValueStatus.NOT_FOUND.value,
-    ValueStatus.OUTSIDE_MAX_AGE.value,
-)
 
 
 @dataclass(slots=True)
@@ -50,9 +44,9 @@ async def read_features(
     the function of an on-demand view fails.
     """
     views = await plan.read.fetch(request.entities, request.rows)
-    at = (now - _EPOCH) // timedelta(microseconds=1)
+    at = microseconds(now)
     exceptions = [
-        _exceptions(columns.moments, at, _shorter(planned.max_age, request.max_staleness))
+        _exceptions(columns.moments, at, shorter(planned.max_age, request.max_staleness))
         for planned, columns in zip(plan.views, views, strict=True)
     ]
     for columns, odd_rows in zip(views, exceptions, strict=True):
@@ -61,7 +55,7 @@ async def read_features(
     computed = [await _compute(planned, plan, views, exceptions, request, now, threads) for planned in plan.transforms]
     result = _assemble(plan, request.rows, views, exceptions, computed)
     if request.on_stale is OnStale.FAIL and result.odd:
-        _refuse_stale(plan, result)
+        refuse_stale(plan, result.odd.values())
     return result
 
 
@@ -75,24 +69,16 @@ def _exceptions(moments: Sequence[int | None], at: int, max_age: int | None) -> 
     for row, moment in enumerate(moments):
         # A row of the future holds no value yet; only writers that do not keep rule 5 leave one behind.
         if moment is None or moment > at:
-            odd[row] = _NOT_FOUND
+            odd[row] = NOT_FOUND
         elif max_age is not None and at - moment > max_age:
-            odd[row] = _OLD
+            odd[row] = OLD
     return odd
-
-
-def _shorter(ttl: int | None, max_staleness: timedelta | None) -> int | None:
-    """The shorter of two limits, in microseconds."""
-    if max_staleness is None:
-        return ttl
-    limit = max_staleness // timedelta(microseconds=1)
-    return limit if ttl is None else min(ttl, limit)
 
 
 def _hide(columns: ViewColumns, odd_rows: Mapping[int, str], on_stale: OnStale) -> None:
     """Take away the values that do not hold, unless the caller wants old ones all the same."""
     for row, status in odd_rows.items():
-        if status == _OLD and on_stale is OnStale.SERVE:
+        if status == OLD and on_stale is OnStale.SERVE:
             continue
         for values in columns.values:
             values[row] = None
@@ -110,7 +96,7 @@ async def _compute(
     def given(view: int, feature: str) -> Input:
         values = views[view].values[plan.views[view].features.index(feature)]
         odd_rows = exceptions[view]
-        return Input(values, lambda row: odd_rows.get(row) or (_NULL if values[row] is None else PRESENT))
+        return Input(values, lambda row: odd_rows.get(row) or (NULL if values[row] is None else PRESENT))
 
     inputs = [given(view, feature) for _, view, feature in planned.inputs]
     # In a thread: what the user's function does, and for how long, is not ours to know.
@@ -139,17 +125,16 @@ def _assemble(
             columns, unlike = views[output.index], exceptions[output.index]
             values.append(columns.values[output.position])
             for row in columns.gaps[output.position]:
-                odd[row][number] = _NULL
+                odd[row][number] = NULL
         for row, status in unlike.items():
             odd[row][number] = status
     return OnlineResult(rows, values, dict(odd), moments)
 
 
-def _refuse_stale(plan: ServingPlan, result: OnlineResult) -> None:
+def refuse_stale(plan: ServingPlan, rows: Iterable[Sequence[str]]) -> None:
+    """Raise StaleFeaturesError where a status of the rows, each by output, says that a value is too old."""
     stale = [
-        output.reference
-        for number, output in enumerate(plan.outputs)
-        if any(statuses[number] == _OLD for statuses in result.odd.values())
+        output.reference for output, column in zip(plan.outputs, zip(*rows, strict=True), strict=True) if OLD in column
     ]
     if stale:
         raise StaleFeaturesError(f"Older than their ttl or than max_staleness: {', '.join(stale)}")

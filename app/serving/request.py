@@ -99,6 +99,12 @@ def check_query(
     plan: ServingPlan, parameters: Sequence[tuple[str, str]], max_staleness: timedelta | None, on_stale: OnStale
 ) -> OnlineRequest:
     """The request for one entity that query parameters make: join keys and request fields by name."""
+    if len(parameters) == 1 == len(plan.join_keys) and not plan.request_fields:
+        # Most requests. Whatever is wrong with one is found, and told, below.
+        ((name, text),) = parameters
+        field = plan.join_keys.get(name)
+        if field is not None and field.dtype == "STRING" and text.isascii() and text and "\0" not in text:
+            return OnlineRequest({name: [text]}, {}, 1, max_staleness, on_stale)
     faults: list[FieldError] = []
     known = {**plan.join_keys, **plan.request_fields}
     given: dict[str, Any] = {}

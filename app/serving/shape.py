@@ -13,10 +13,12 @@ PRESENT = ValueStatus.PRESENT.value
 
 
 class AnswerShape:
-    """Names and statuses of `outputs`, (view as shown, feature) in answer order, and names of the `views` read."""
+    """Names and statuses of `outputs`, (view as shown, feature) in answer order, and names of the `views` read, for a
+    feature service called `name`."""
 
-    def __init__(self, outputs: Sequence[tuple[str, str]], views: Sequence[str]) -> None:
-        self.references = orjson.dumps([f"{view}:{feature}" for view, feature in outputs])
+    def __init__(self, name: str, outputs: Sequence[tuple[str, str]], views: Sequence[str]) -> None:
+        self.references = [f"{view}:{feature}" for view, feature in outputs]
+        self.references_json = orjson.dumps(self.references)
         self.bare_names = [feature for _, feature in outputs]
         self.repeated_names = sorted(name for name, number in Counter(self.bare_names).items() if number > 1)
         """Bare feature names that more than one view has."""
@@ -25,3 +27,10 @@ class AnswerShape:
         self.all_present_json = orjson.dumps(self.all_present)
         self.views = list(views)
         self.views_json = [orjson.dumps(view) for view in views]
+        self.opening = b'{"feature_service":' + orjson.dumps(name)
+        """How an answer to a GET begins."""
+        self.present_by_name = {
+            full: orjson.dumps(dict.fromkeys(self.full_names if full else self.bare_names, PRESENT))
+            for full in (False, True)
+        }
+        """The statuses of an answer to a GET in which all are PRESENT, by whether it has full feature names."""

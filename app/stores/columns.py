@@ -8,7 +8,6 @@ value of another type than the view declares, is decoded cell by cell with Feast
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import repeat
@@ -16,11 +15,10 @@ from typing import Any
 
 import numpy as np
 from feast.protos.feast.types import Value_pb2
-from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from app.stores.protos import decode, decode_timestamp
+from app.stores.cells import decode_cell, decode_moment
 
 Cells = Sequence[bytes | None]
 """One entry per row: a serialized Value, empty where the value is null, None where the store has nothing."""
@@ -30,8 +28,6 @@ ColumnDecoder = Callable[[Cells], tuple[list[Any], list[int]]]
 
 # Below this many numpy costs more than it saves.
 _FEW = 16
-# Field numbers from here on take two bytes with their wire type.
-_FIRST_OF_TWO_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -124,61 +120,8 @@ def _empty(cells: Cells) -> list[int]:
     return positions
 
 
-def _tag(field: str) -> bytes:
-    """How every serialized Value with this field begins."""
-    message = ValueProto()
-    message_or_scalar = getattr(message, field)
-    if hasattr(message_or_scalar, "SetInParent"):
-        message_or_scalar.SetInParent()
-    else:
-        setattr(message, field, message_or_scalar)
-    length = 1 if message.DESCRIPTOR.fields_by_name[field].number < _FIRST_OF_TWO_BYTES else 2
-    return bytes(message.SerializeToString()[:length])
-
-
-RowDecoder = Callable[[Sequence[bytes]], list[Any] | None]
-"""From the cells of one row to native values; None for a row that has a null or a value of another type."""
-
-
-def compile_row(dtypes: Sequence[str]) -> RowDecoder:
-    """The decoder of one row of features of these types: one parse for all of it."""
-    if not all(dtype in _KINDS for dtype in dtypes):
-        return lambda cells: None
-    fields = [_KINDS[dtype][0] for dtype in dtypes]
-    kinds: Counter[str] = Counter()
-    order: dict[str, int] = {}
-    slots = []
-    for field in fields:
-        slots.append((order.setdefault(field, len(order)), kinds[field]))
-        kinds[field] += 1
-    # What tells the type of a cell. Two cells that have changed types would add up to the same counts.
-    tags = [_tag(field) for field in fields]
-    converts = [(position, convert) for position, dtype in enumerate(dtypes) if (convert := _KINDS[dtype][1])]
-    parse = _Column.FromString
-
-    def decode_row(cells: Sequence[bytes]) -> list[Any] | None:
-        if not all(map(bytes.startswith, cells, tags)):
-            return None
-        message = parse(b"".join(cells))
-        found = []
-        for field, count in kinds.items():
-            values = getattr(message, field)
-            if len(values) != count:
-                return None
-            found.append(values)
-        row = [found[kind][number] for kind, number in slots]
-        for position, convert in converts:
-            try:
-                (row[position],) = convert([row[position]])
-            except (ValueError, OverflowError, OSError):
-                return None
-        return row
-
-    return decode_row
-
-
 def _cell_by_cell(cells: Cells) -> tuple[list[Any], list[int]]:
-    values = [decode(ValueProto.FromString(cell)) if cell else None for cell in cells]
+    values = [decode_cell(cell) if cell else None for cell in cells]
     return values, [position for position, value in enumerate(values) if value is None]
 
 
@@ -211,15 +154,11 @@ def decode_moments(cells: Cells) -> list[int | None]:
         moments = [second * 1_000_000 for second in seconds]
     else:
         # Some lack a part, because it is zero, so that the parts do not line up.
-        return [None if cell is None else _microseconds(cell) for cell in cells]
+        return [None if cell is None else decode_moment(cell) for cell in cells]
     if len(present) < len(cells):
         for position in _empty(cells):
             moments.insert(position, None)
     return moments
-
-
-def _microseconds(cell: bytes) -> int:
-    return to_microseconds(decode_timestamp(cell))
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -9,13 +9,13 @@ from feast import FeatureView, RepoConfig
 
 from app.domain import EntityKey, OnlineRow
 from app.errors import StoreUnavailableError
-from app.serving.ports import ViewColumns, ViewRead
+from app.serving.ports import PreparedRead, ViewColumns, ViewRead
 from app.stores.columns import to_microseconds
 from app.stores.protos import decode_row, encode_key
 from app.stores.read_threads import ReadThreads
 
 
-class FeastRead:
+class FeastRead(PreparedRead):
     """Implements app.serving.ports.PreparedRead."""
 
     def __init__(

@@ -8,6 +8,8 @@ costs ten times the reply itself (docs/adr/0010-hot-path.md), so once a connecti
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -32,8 +34,11 @@ class ChannelLostError(Exception):
 class Channel(asyncio.Protocol):
     """One connection, used by one reader at a time: commands go out in one write, replies come back in order."""
 
-    def __init__(self, connection: AbstractConnection, on_lost: Callable[[Channel], None]) -> None:
+    def __init__(
+        self, connection: AbstractConnection, deadlines: _Deadlines, on_lost: Callable[[Channel], None]
+    ) -> None:
         self._connection = connection
+        self._deadlines = deadlines
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         writer = connection._writer
@@ -45,33 +50,33 @@ class Channel(asyncio.Protocol):
         self._waiter: asyncio.Future[list[Any]] | None = None
         self._replies: list[Any] = []
         self._expected = 0
+        self._exchanges = 0
         self.usable = True
         self.gone = asyncio.Event()
 
-    async def exchange(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
+    def send(self, payload: bytes, expected: int, deadline: float) -> asyncio.Future[list[Any]]:
         """The replies to `payload`, which holds `expected` commands; errors among them are exceptions in the list.
 
-        Raises ChannelLostError, and TimeoutError at `deadline` (the loop's clock). After any exception, and after a
-        cancellation, the channel must be closed: replies may still be on their way.
+        Raises ChannelLostError, and the future raises that or, at `deadline` (the loop's clock), TimeoutError. After
+        any exception, and after a cancellation, the channel must be closed: replies may still be on their way.
         """
         if not self.usable:
             raise ChannelLostError
-        self._waiter, self._replies, self._expected = self._loop.create_future(), [], expected
-        timer = self._loop.call_at(deadline, self._expire, self._waiter, _GRACE)
+        self._waiter = waiter = self._loop.create_future()
+        self._replies, self._expected = [], expected
+        self._exchanges += 1
+        self._deadlines.add(deadline, self, self._exchanges)
         self._transport.write(payload)
-        try:
-            return await self._waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
+        return waiter
 
-    def _expire(self, waiter: asyncio.Future[list[Any]], grace: float) -> None:
-        if waiter.done():
-            return
-        if grace:
-            self._loop.call_later(grace, self._expire, waiter, 0)
-        else:
-            waiter.set_exception(TimeoutError())
+    def waits(self, exchange: int) -> bool:
+        """Whether this exchange, by its number, is still under way."""
+        return self._exchanges == exchange and self._waiter is not None and not self._waiter.done()
+
+    def expire(self, exchange: int) -> None:
+        """End this exchange if it is still under way."""
+        if self._waiter is not None and self.waits(exchange):
+            self._waiter.set_exception(TimeoutError())
 
     def data_received(self, data: bytes) -> None:
         """Take what Redis sent; asyncio calls this."""
@@ -86,6 +91,8 @@ class Channel(asyncio.Protocol):
         if waiter is None or len(replies) > self._expected:
             self.close()
         elif len(replies) == self._expected and not waiter.done():
+            # Whatever comes now belongs to no one, and the replies to whoever waits for them alone.
+            self._waiter, self._replies = None, []
             waiter.set_result(replies)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,6 +110,44 @@ class Channel(asyncio.Protocol):
         self.usable = False
         self._transport.abort()
         self._connection._close()
+
+
+class _Deadlines:
+    """One timer for all exchanges of some channels: one of its own costs each exchange more than its reply does."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[float, int, Channel, int]] = []
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, deadline: float, channel: Channel, exchange: int) -> None:
+        """End this exchange of the channel at `deadline` (the loop's clock) if it is still under way then."""
+        heapq.heappush(self._queue, (deadline, next(self._order), channel, exchange))
+        if self._timer is None or deadline < self._timer.when():
+            self._set(deadline)
+
+    def _set(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._fire)
+
+    def _fire(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer, now = None, loop.time()
+        while self._queue:
+            deadline, _, channel, exchange = self._queue[0]
+            if channel.waits(exchange):
+                if deadline > now:
+                    self._set(deadline)
+                    return
+                loop.call_later(_GRACE, channel.expire, exchange)
+            heapq.heappop(self._queue)
+
+    def close(self) -> None:
+        """Forget them all."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._queue = None, []
 
 
 class Channels:
@@ -127,10 +172,11 @@ class Channels:
         self._open: set[Channel] = set()
         self._opening = 0
         self._closed = False
+        self._deadlines = _Deadlines()
 
-    async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
+    def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> Awaitable[list[Any]]:
         """See app.stores.redis_reads.Commands."""
-        return await self.exchange(b"".join(commands), len(commands), deadline)
+        return self.exchange(b"".join(commands), len(commands), deadline)
 
     async def exchange(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
         """The replies to `payload`, which holds `expected` commands that only read.
@@ -138,27 +184,28 @@ class Channels:
         Checkout, connect and read share the deadline (on the loop's clock). A connection that turns out to be dead is
         replaced once, within it. Raises StoreUnavailableError.
         """
-        try:
+        retried = False
+        while True:
+            channel = None
             try:
-                return await self._try(payload, expected, deadline)
+                channel = self._idle.pop() if self._idle else await self._checkout(deadline)
+                replies = await channel.send(payload, expected, deadline)
             except ChannelLostError:
-                return await self._try(payload, expected, deadline)
-        except ChannelLostError:
-            raise StoreUnavailableError("Redis ended the connection") from None
-        except (TimeoutError, redis.exceptions.TimeoutError):
-            raise StoreUnavailableError("Redis did not answer in time (FRESHET_ONLINE_TIMEOUT)") from None
-        except (redis.exceptions.RedisError, OSError) as error:
-            raise StoreUnavailableError(describe(error)) from error
-
-    async def _try(self, payload: bytes, expected: int, deadline: float) -> list[Any]:
-        channel = self._idle.pop() if self._idle else await self._checkout(deadline)
-        try:
-            replies = await channel.exchange(payload, expected, deadline)
-        except BaseException:
-            channel.close()
-            raise
-        self._release(channel)
-        return replies
+                if retried:
+                    raise StoreUnavailableError("Redis ended the connection") from None
+                retried = True
+            except (TimeoutError, redis.exceptions.TimeoutError):
+                raise StoreUnavailableError("Redis did not answer in time (FRESHET_ONLINE_TIMEOUT)") from None
+            except (redis.exceptions.RedisError, OSError) as error:
+                raise StoreUnavailableError(describe(error)) from error
+            else:
+                self._release(channel)
+                channel = None
+                return replies
+            finally:
+                if channel is not None:
+                    # Replies may still be on their way.
+                    channel.close()
 
     async def _checkout(self, deadline: float) -> Channel:
         while len(self._open) + self._opening >= self._limit and not self._closed:
@@ -174,7 +221,7 @@ class Channels:
         try:
             async with asyncio.timeout_at(deadline):
                 await connection.connect()
-            channel = Channel(connection, self._forget)
+            channel = Channel(connection, self._deadlines, self._forget)
             self._open.add(channel)
             if self._closed:  # while it was being opened
                 channel.close()
@@ -237,5 +284,6 @@ class Channels:
         for channel in channels:
             channel.close()
         await asyncio.gather(*(channel.gone.wait() for channel in channels))
+        self._deadlines.close()
         if self._on_close is not None:
             await self._on_close()

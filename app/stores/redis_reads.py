@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -15,8 +15,9 @@ from feast import FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 
 from app.errors import StoreUnavailableError
-from app.serving.ports import ViewColumns, ViewRead
-from app.stores.columns import ColumnDecoder, compile_column, compile_row, decode_moments
+from app.serving.ports import PreparedRead, ViewCells, ViewColumns, ViewRead
+from app.stores.cells import CellDecoder, compile_cell, decode_moment
+from app.stores.columns import ColumnDecoder, compile_column, decode_moments
 from app.stores.keys import Openings, compile_keys
 
 _LISTED = 512
@@ -28,7 +29,7 @@ _FEW_FIELDS = 16
 class Commands(Protocol):
     """Whatever sends commands to the Redis that holds each key."""
 
-    async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
+    def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> Awaitable[list[Any]]:
         """One reply per command, which reads the entity key of the same position (without the project that follows it
         in Redis' key); errors are exceptions in the list. Raises StoreUnavailableError by the deadline (on the loop's
         clock)."""
@@ -46,16 +47,16 @@ class _Group:
         self.decoders: list[tuple[int, int, list[ColumnDecoder]]] = []
         """Index of the view in the plan, position of its timestamp in the reply, decoders of the columns after it."""
         fields: list[bytes] = []
-        row: list[str] = []
+        self.cells: list[tuple[int, list[tuple[int, CellDecoder]]]] = []
+        """For each of the views, where a row has its timestamp and its features, and how to decode those."""
         for index, read, table in views:
             name = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
             dtypes = {field.name: field.dtype for field in read.view.features}
-            row += [dtypes[feature] for feature in read.features]
             self.decoders.append((index, len(fields), [compile_column(dtypes[feature]) for feature in read.features]))
+            places = range(len(fields) + 1, len(fields) + 1 + len(read.features))
+            decoders = [compile_cell(dtypes[feature]) for feature in read.features]
+            self.cells.append((len(fields), list(zip(places, decoders, strict=True))))
             fields += [f"_ts:{name}".encode(), *(_mmh3(f"{name}:{feature}") for feature in read.features)]
-        self.cells = [start + 1 + number for _, start, decoders in self.decoders for number in range(len(decoders))]
-        """Positions of the features in the reply; the rest are timestamps."""
-        self.row = compile_row(row)
         project = config.project.encode()
         # Up to 512 fields Redis keeps a hash as a list, and searches all of it for each field of an HMGET: HGETALL,
         # which walks it once, is then 6 times cheaper for 110 of 110 fields (docs/adr/0010-hot-path.md).
@@ -65,6 +66,10 @@ class _Group:
         self._openings = Openings(lambda length: b"%b\r\n$%d\r\n" % (opening, length + len(project)))
         self._closing = project + b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in wanted) + b"\r\n"
 
+    def command(self, key: bytes) -> bytes:
+        """The command that reads a key."""
+        return self._openings[len(key)] + key + self._closing
+
     def commands(self, keys: Sequence[bytes]) -> list[bytes]:
         """The command that reads each key."""
         openings, closing = self._openings, self._closing
@@ -73,10 +78,7 @@ class _Group:
     def decode(self, replies: Sequence[Sequence[bytes | None]], into: list[Any]) -> None:
         """Turn replies, one per row, into the columns of each view of the group."""
         if self._fields is not None:
-            hashes = [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
-            replies = [list(map(found.get, self._fields)) for found in hashes]
-        if len(replies) == 1 and self._decode_one(replies[0], into):
-            return
+            replies = list(map(self._picked, replies))
         columns = list(zip(*replies, strict=True))
         for index, start, decoders in self.decoders:
             moments = decode_moments(columns[start])
@@ -86,20 +88,23 @@ class _Group:
                 _forget_orphans(moments, values, gaps)
             into[index] = ViewColumns(moments, values, gaps)
 
-    def _decode_one(self, reply: Sequence[bytes | None], into: list[Any]) -> bool:
-        """The same for a single row of which nothing is missing; tells whether it is such a row."""
-        if None in reply:
-            return False
-        values = self.row([reply[position] or b"" for position in self.cells])
-        if values is None:
-            return False
-        moments = decode_moments([reply[timestamp] for _, timestamp, _ in self.decoders])
-        start = 0
-        for (index, _, decoders), moment in zip(self.decoders, moments, strict=True):
-            stop = start + len(decoders)
-            into[index] = ViewColumns([moment], [[value] for value in values[start:stop]], [[]] * len(decoders))
-            start = stop
-        return True
+    def decode_row(self, reply: Sequence[bytes | None], moments: list[int | None], values: list[Any]) -> None:
+        """Add the one row of each view of the group."""
+        if self._fields is not None:
+            reply = self._picked(reply)
+        for timestamp, cells in self.cells:
+            moment = reply[timestamp]
+            if moment is None:
+                # Without its timestamp a row is not there, whatever else of it is left.
+                moments.append(None)
+                values += [None] * len(cells)
+            else:
+                moments.append(decode_moment(moment))
+                values += [decode(cell) if (cell := reply[place]) else None for place, decode in cells]
+
+    def _picked(self, reply: Sequence[Any]) -> list[bytes | None]:
+        """What an HMGET would have answered, from the answer to an HGETALL."""
+        return list(map(dict(zip(reply[::2], reply[1::2], strict=True)).get, self._fields or ()))
 
 
 def _forget_orphans(moments: list[int | None], values: list[list[Any]], gaps: list[list[int]]) -> None:
@@ -112,7 +117,7 @@ def _forget_orphans(moments: list[int | None], values: list[list[Any]], gaps: li
         positions += orphans
 
 
-class RedisRead:
+class RedisRead(PreparedRead):
     """Implements app.serving.ports.PreparedRead."""
 
     def __init__(
@@ -133,6 +138,8 @@ class RedisRead:
             for names, members in groups.items()
         ]
         self._views = len(views)
+        self._in_order = [index for members in groups.values() for index, *_ in members] == list(range(len(views)))
+        """Whether the groups, one after the other, are the views of the plan in its order."""
         self._redis = redis
         self._timeout = timeout
 
@@ -163,6 +170,23 @@ class RedisRead:
                 _raise_refusals(found)
                 raise
         return columns
+
+    async def fetch_row(self, entities: Mapping[str, Sequence[Any]]) -> ViewCells:
+        """See the protocol."""
+        if not self._in_order:
+            return await super().fetch_row(entities)
+        keys = [group.encode(entities, 1)[0] for group in self._groups]
+        commands = [group.command(key) for group, key in zip(self._groups, keys, strict=True)]
+        replies = await self._redis.read(keys, commands, asyncio.get_running_loop().time() + self._timeout)
+        moments: list[int | None] = []
+        values: list[Any] = []
+        try:
+            for group, reply in zip(self._groups, replies, strict=True):
+                group.decode_row(reply, moments, values)
+        except TypeError:
+            _raise_refusals(replies)
+            raise
+        return ViewCells(moments, values)
 
 
 def _raise_refusals(replies: Sequence[Any]) -> None:

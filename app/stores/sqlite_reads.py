@@ -13,7 +13,7 @@ from typing import Any
 
 from feast import FeatureView, RepoConfig
 
-from app.serving.ports import ViewColumns, ViewRead
+from app.serving.ports import PreparedRead, ViewColumns, ViewRead
 from app.stores.columns import compile_column
 from app.stores.keys import compile_keys
 from app.stores.online_sqlite import SqliteOnlineStore
@@ -39,7 +39,7 @@ class _View:
         return ViewColumns([None if row is None else row[0] for row in rows], values, gaps)
 
 
-class SqliteRead:
+class SqliteRead(PreparedRead):
     """Implements app.serving.ports.PreparedRead."""
 
     def __init__(

@@ -145,7 +145,7 @@ def test_every_type_is_materialized_as_it_was_pushed(client: TestClient) -> None
     push(client, "driver_events", {**dict.fromkeys(ROW), "driver_id": 1005}, to="offline")
     push(client, "weather_reports", {"rain": False}, to="offline")
     app: Any = client.app
-    with deployment(app.state.freshet.settings) as parts:
+    with deployment(app.context.settings) as parts:
         for view in ("drivers", "weather"):
             parts.materializer.materialize(parts.view(view))
     features = client.get("/v1/online-features/all_drivers?driver_id=1004").json()["features"]

@@ -15,7 +15,7 @@ from app.domain import (
     ServiceSpec,
     ViewSpec,
 )
-from app.serving.ports import ViewColumns, ViewRead
+from app.serving.ports import PreparedRead, ViewColumns, ViewRead
 
 USER = FieldSpec("user_id", "STRING")
 SHOP = FieldSpec("shop_id", "INT64")
@@ -84,7 +84,7 @@ class FakeStore:
         return ViewColumns([to_microseconds(row[0]) if row else None for row in found], values, gaps)
 
 
-class FakeRead:
+class FakeRead(PreparedRead):
     """Implements app.serving.ports.PreparedRead."""
 
     def __init__(self, store: FakeStore, views: Sequence[ViewRead]) -> None:

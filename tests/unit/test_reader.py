@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain import OnStale, ValueStatus
 from app.errors import StaleFeaturesError
-from app.serving.encode import encode_many, encode_part
+from app.serving.encode import encode_many, encode_one, encode_part, encode_row
 from app.serving.plan import ServingPlan, compile_features
 from app.serving.reader import read_features
 from app.serving.request import OnlineRequest
+from app.serving.row import read_row
 from app.threads import DaemonThreads
 from tests.unit.catalogs import FakeStore, catalog
 
@@ -136,3 +140,43 @@ def test_an_on_demand_result_of_stale_rows_says_so_where_that_is_asked_for() -> 
     assert (served.values, served.statuses) == ([[60.0, 80.0]], [[PRESENT, OLD]])
     with pytest.raises(StaleFeaturesError, match="scaled_age:scaled"):
         read(scaled, ["old"], on_stale=OnStale.FAIL)
+
+
+REFERENCES = st.lists(
+    st.sampled_from(["profile:age", "profile:name", "visits:count", "visits:name", "scaled_age:scaled"]),
+    min_size=1,
+    unique=True,
+)
+LIMITS = st.sampled_from([None, timedelta(0), HOUR - TICK, HOUR, HOUR * 2])
+
+
+@given(REFERENCES, st.sampled_from(["fresh", "old", "future", "now", "nobody"]), LIMITS, st.sampled_from(OnStale))
+def test_one_entity_reads_as_it_does_among_many(
+    references: list[str], user: str, limit: timedelta | None, on_stale: OnStale
+) -> None:
+    wanted = plan(*references)
+    options = {"max_staleness": limit, "on_stale": on_stale}
+    entities: dict[str, list[Any]] = {"user_id": [user], "shop_id": [1]}
+    data = {"factor": [2.0]} if wanted.request_fields else {}
+    request = OnlineRequest({name: entities[name] for name in wanted.join_keys}, data, 1, limit, on_stale)
+    try:
+        many = read(wanted, [user], **options)
+    except StaleFeaturesError as error:
+        with pytest.raises(StaleFeaturesError, match=re.escape(error.detail)):
+            asyncio.run(read_row(wanted, request, NOW, THREADS))
+        return
+    row = asyncio.run(read_row(wanted, request, NOW, THREADS))
+    statuses = row.statuses or wanted.shape.all_present
+    assert [[value] for value in row.values] == many.values
+    assert [[status] for status in statuses] == many.statuses
+    result = asyncio.run(read_features(wanted, request, NOW, THREADS))
+    assert row.moments == [column[0] for column in result.moments]
+    part = encode_many(wanted, request.entities, [encode_part(wanted, result)])
+    assert orjson.loads(encode_row(wanted, request.entities, row)) == orjson.loads(part)
+    assert orjson.loads(encode_one(wanted, request.entities, row, True)) == {
+        "feature_service": "",
+        "entity": {name: values[0] for name, values in request.entities.items()},
+        "features": dict(zip(wanted.shape.full_names, orjson.loads(part)["values"][0], strict=True)),
+        "statuses": dict(zip(wanted.shape.full_names, statuses, strict=True)),
+        "event_timestamps": {view: column[0] for view, column in orjson.loads(part)["event_timestamps"].items()},
+    }

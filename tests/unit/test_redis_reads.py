@@ -15,7 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from app.domain import FieldSpec, ViewSpec
 from app.errors import StoreUnavailableError
-from app.serving.ports import ViewColumns, ViewRead
+from app.serving.ports import ViewCells, ViewColumns, ViewRead
 from app.stores.protos import encode_timestamp
 from app.stores.redis_reads import RedisRead
 
@@ -60,12 +60,19 @@ def view(name: str, width: int) -> ViewSpec:
     return ViewSpec(name, (USER,), tuple(FieldSpec(f"f{number}", "INT64") for number in range(width)), None)
 
 
-def fetch(redis: FakeRedis, users: list[str], *views: ViewSpec, stored: int = 0) -> list[ViewColumns]:
+def prepare(redis: FakeRedis, *views: ViewSpec, stored: int = 0) -> RedisRead:
     reads = [ViewRead(spec, tuple(field.name for field in spec.features), ("user",)) for spec in views]
     tables: list[Any] = [SimpleNamespace(name=spec.name, projection=None) for spec in views]
     pairs = list(zip(reads, tables, strict=True))
-    prepared = RedisRead(CONFIG, pairs, redis, 1.0, {frozenset({"user"}): stored})
-    return asyncio.run(prepared.fetch({"user": users}, len(users)))
+    return RedisRead(CONFIG, pairs, redis, 1.0, {frozenset({"user"}): stored})
+
+
+def fetch(redis: FakeRedis, users: list[str], *views: ViewSpec, stored: int = 0) -> list[ViewColumns]:
+    return asyncio.run(prepare(redis, *views, stored=stored).fetch({"user": users}, len(users)))
+
+
+def fetch_row(redis: FakeRedis, user: str, *views: ViewSpec, stored: int = 0) -> ViewCells:
+    return asyncio.run(prepare(redis, *views, stored=stored).fetch_row({"user": [user]}))
 
 
 def fields(*views: ViewSpec) -> dict[bytes, bytes]:
@@ -93,8 +100,8 @@ def test_a_hash_that_is_mostly_wanted_is_read_whole(stored: int, command: bytes)
     (found,) = fetch(redis, ["known", "x"], wide, stored=stored)
     assert {sent[0] for sent in redis.commands} == {command}
     assert found.values == [[number, None] for number in range(39)]
-    (alone,) = fetch(redis, ["known"], wide, stored=stored)
-    assert alone == ViewColumns([NOON_MICROS], [[number] for number in range(39)], [[]] * 39)
+    assert fetch_row(redis, "known", wide, stored=stored) == ViewCells([NOON_MICROS], list(range(39)))
+    assert {sent[0] for sent in redis.commands} == {command}
 
 
 def test_a_row_without_its_timestamp_is_not_there() -> None:
@@ -105,9 +112,25 @@ def test_a_row_without_its_timestamp_is_not_there() -> None:
         (found,) = fetch(FakeRedis(stored), users, one)
         assert found.moments == [None] * len(users)
         assert found.values == [[None] * len(users)] * 2
+    assert fetch_row(FakeRedis(stored), "known", one) == ViewCells([None], [None, None])
+
+
+def test_a_row_of_views_that_alternate_between_keys_comes_in_the_order_of_the_plan() -> None:
+    one, other, two = view("one", 2), view("other", 1), view("two", 1)
+    redis = FakeRedis(fields(one, other, two))
+    pairs: list[Any] = [
+        (ViewRead(spec, tuple(field.name for field in spec.features), (key,)), SimpleNamespace(name=spec.name))
+        for spec, key in [(one, "user"), (other, "friend"), (two, "user")]
+    ]
+    for _, table in pairs:
+        table.projection = None
+    row = asyncio.run(RedisRead(CONFIG, pairs, redis, 1.0, {}).fetch_row({"user": ["known"], "friend": ["x"]}))
+    assert row == ViewCells([NOON_MICROS, None, NOON_MICROS], [0, 1, None, 0])
 
 
 def test_a_refusal_of_redis_is_told_by_its_code() -> None:
     redis = FakeRedis({}, hiredis.ReplyError("WRONGTYPE Operation against a key"))
     with pytest.raises(StoreUnavailableError, match=r"refuses the command \(WRONGTYPE\)"):
         fetch(redis, ["known", "x"], view("one", 1))
+    with pytest.raises(StoreUnavailableError, match=r"refuses the command \(WRONGTYPE\)"):
+        fetch_row(redis, "known", view("one", 1))

@@ -1,0 +1,27 @@
+"""Rules 1 and 2 in numbers: when a row holds, in microseconds since 1970 (UTC), and what its status is otherwise."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from app.domain import ValueStatus
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+NULL = ValueStatus.NULL_VALUE.value
+NOT_FOUND = ValueStatus.NOT_FOUND.value
+OLD = ValueStatus.OUTSIDE_MAX_AGE.value
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware moment as microseconds since 1970."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def shorter(ttl: int | None, max_staleness: timedelta | None) -> int | None:
+    """The shorter of two limits, in microseconds; None where there is none."""
+    if max_staleness is None:
+        return ttl
+    limit = max_staleness // timedelta(microseconds=1)
+    return limit if ttl is None else min(ttl, limit)
