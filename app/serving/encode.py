@@ -71,11 +71,11 @@ class EncodedPart:
 
 def encode_part(plan: ServingPlan, result: OnlineResult) -> EncodedPart:
     """The rows of one result: values and statuses by row and then by feature, event timestamps by view."""
-    present = plan.shape.all_present_json
+    present, patterns = plan.shape.all_present_json, plan.shape.patterns
     if result.odd:
         rows = [present] * result.rows
         for row, statuses in result.odd.items():
-            rows[row] = orjson.dumps(statuses)
+            rows[row] = patterns[tuple(statuses)]
         statuses_json = b",".join(rows)
     else:
         statuses_json = (present + b",") * (result.rows - 1) + present

@@ -10,6 +10,17 @@ import orjson
 from app.domain import ValueStatus
 
 PRESENT = ValueStatus.PRESENT.value
+_MOST_PATTERNS = 1000
+
+
+class StatusPatterns(dict[tuple[str, ...], bytes]):
+    """Statuses of a row, by output, as JSON: made once per pattern, of which most plans meet a handful."""
+
+    def __missing__(self, statuses: tuple[str, ...]) -> bytes:
+        if len(self) >= _MOST_PATTERNS:
+            self.clear()
+        self[statuses] = encoded = orjson.dumps(statuses)
+        return encoded
 
 
 class AnswerShape:
@@ -25,6 +36,7 @@ class AnswerShape:
         self.full_names = [f"{view}__{feature}" for view, feature in outputs]
         self.all_present = [PRESENT] * len(outputs)
         self.all_present_json = orjson.dumps(self.all_present)
+        self.patterns = StatusPatterns()
         self.views = list(views)
         self.views_json = [orjson.dumps(view) for view in views]
         self.opening = b'{"feature_service":' + orjson.dumps(name)

@@ -109,15 +109,8 @@ def compile_column(dtype: str) -> ColumnDecoder:
 
 
 def _empty(cells: Cells) -> list[int]:
-    """The positions of cells without a value, of which there are few."""
-    positions = []
-    for empty in (None, b""):
-        position = -1
-        for _ in range(cells.count(empty)):
-            position = cells.index(empty, position + 1)
-            positions.append(position)
-    positions.sort()
-    return positions
+    """The positions of cells without a value."""
+    return [position for position, cell in enumerate(cells) if not cell]
 
 
 def _cell_by_cell(cells: Cells) -> tuple[list[Any], list[int]]:
@@ -141,23 +134,21 @@ _Times: Any = _times()
 
 def decode_moments(cells: Cells) -> list[int | None]:
     """Serialized protobuf Timestamps as microseconds since 1970 (UTC), truncated (rule 1); None where there is none."""
-    present = [cell for cell in cells if cell is not None] if None in cells else cells
-    times = _Times.FromString(b"".join(present))  # type: ignore[arg-type]
-    seconds, nanos = times.seconds[:], times.nanos[:]
-    moments: list[int | None]
-    if len(seconds) == len(present) == len(nanos):
-        if len(present) < _FEW:
-            moments = [second * 1_000_000 + nano // 1000 for second, nano in zip(seconds, nanos, strict=True)]
-        else:
-            moments = (np.array(seconds, np.int64) * 1_000_000 + np.array(nanos, np.int64) // 1000).tolist()
-    elif len(seconds) == len(present) and not nanos:
-        moments = [second * 1_000_000 for second in seconds]
-    else:
+    times = _Times.FromString(b"".join(filter(None, cells)))
+    seconds = times.seconds[:]
+    # Whole seconds have no nanoseconds at all.
+    nanos = times.nanos[:] or [0] * len(seconds)
+    gaps = [] if len(seconds) == len(cells) else _empty(cells)
+    if not len(seconds) == len(nanos) == len(cells) - len(gaps) or any(cells[gap] is not None for gap in gaps):
         # Some lack a part, because it is zero, so that the parts do not line up.
         return [None if cell is None else decode_moment(cell) for cell in cells]
-    if len(present) < len(cells):
-        for position in _empty(cells):
-            moments.insert(position, None)
+    moments: list[int | None]
+    if len(seconds) < _FEW:
+        moments = [second * 1_000_000 + nano // 1000 for second, nano in zip(seconds, nanos, strict=True)]
+    else:
+        moments = (np.array(seconds, np.int64) * 1_000_000 + np.array(nanos, np.int64) // 1000).tolist()
+    for position in gaps:
+        moments.insert(position, None)
     return moments
 
 
