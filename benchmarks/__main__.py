@@ -24,7 +24,7 @@ from app.startup import import_feast_fast  # noqa: E402
 import_feast_fast()
 
 from benchmarks import load  # noqa: E402
-from benchmarks.cases import CASES, COST  # noqa: E402
+from benchmarks.cases import BESIDE, CASES, COST  # noqa: E402
 from benchmarks.check import WrongAnswerError  # noqa: E402
 from benchmarks.progress import console, err  # noqa: E402
 from benchmarks.report import report  # noqa: E402
@@ -34,6 +34,7 @@ from benchmarks.soak import SoakOptions, soak  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 _LEAST_USERS = 100
+_NAMES = (*CASES, COST, BESIDE)
 PAGE, DATA = "RESULTS.md", "results.json"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -50,7 +51,7 @@ def bench(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="A smoke run: little data, 1 round of 1 s.")] = False,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="CASE", help=f"Only this case: {', '.join([*CASES, COST])}. May repeat.")
+        list[str] | None, typer.Option(metavar="CASE", help=f"Only this case: {', '.join(_NAMES)}. May repeat.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the tables show medians.")] = 3,
     seconds: Annotated[int, typer.Option(min=1, help="Of load per contestant, case and round.")] = 8,
@@ -80,7 +81,7 @@ def bench(
     """
     if context.invoked_subcommand:
         return
-    unknown = set(only or []) - {*CASES, COST}
+    unknown = set(only or []) - set(_NAMES)
     if unknown:
         raise typer.BadParameter(f"no such case: {', '.join(sorted(unknown))}", param_hint="--only")
     whole = not quick and not only

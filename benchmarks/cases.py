@@ -85,6 +85,8 @@ CASES = {
 
 COST = "cost"
 """The name of the cost table where cases are chosen."""
+BESIDE = "beside"
+"""The name of the table of small requests beside big ones."""
 COST_SIZES = (1, 10, 100, 1_000, 10_000)
 COST_CONTESTANTS = ("freshet", "feast", "relay")
 

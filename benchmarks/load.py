@@ -55,15 +55,15 @@ def read_requests(path: Path) -> list[Request]:
     return requests
 
 
-def apply(generator: Generator, port: int, requests: Path, seconds: int) -> Load:
+def apply(generator: Generator, port: int, requests: Path, seconds: int, connections: int = CONNECTIONS) -> Load:
     """Load the server for that long with the requests of the file, in turn."""
     if generator == "wrk":
-        return _wrk(port, requests, seconds)
-    return _python(port, requests, seconds)
+        return _wrk(port, requests, seconds, connections)
+    return _python(port, requests, seconds, connections)
 
 
-def _wrk(port: int, requests: Path, seconds: int) -> Load:
-    options: list[str | Path] = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"--timeout={int(_TIMEOUT)}s"]
+def _wrk(port: int, requests: Path, seconds: int, connections: int) -> Load:
+    options: list[str | Path] = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={int(_TIMEOUT)}s"]
     options += ["--latency", "-s", _LUA]
     before = _children_cpu()
     done = subprocess.run(
@@ -86,10 +86,10 @@ def _wrk(port: int, requests: Path, seconds: int) -> Load:
     )
 
 
-def _python(port: int, requests: Path, seconds: int) -> Load:
+def _python(port: int, requests: Path, seconds: int, connections: int) -> Load:
     raw = [client.encode(one) for one in read_requests(requests)]
     before = resource.getrusage(resource.RUSAGE_SELF)
-    outcome = client.run(client.closed_loop(port, raw, CONNECTIONS, seconds))
+    outcome = client.run(client.closed_loop(port, raw, connections, seconds))
     after = resource.getrusage(resource.RUSAGE_SELF)
     return Load(
         requests=len(outcome.latencies),

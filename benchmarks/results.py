@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,26 @@ class Sample:
     cpu_server: float
     cpu_redis: float
     cpu_generator: float
+    stolen: float = 0.0
+    """Share of the machine's CPU time that the hypervisor gave to others meanwhile (benchmarks.stolen)."""
+    thrown_away: int = 0
+    """Measurements before this one that were not kept, because more was stolen from them."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Requests for one entity at a steady rate, and how many for ten thousand were answered meanwhile. Seconds."""
+
+    round: int
+    alone: bool
+    others: int
+    requests: int
+    failures: int
+    p50: float
+    p99: float
+    longest: float
+    stolen: float = 0.0
+    thrown_away: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,8 @@ class Cost:
     failures: int
     cpu_per_value: float
     p50: float
+    stolen: float = 0.0
+    thrown_away: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,7 @@ class Results:
     """The run in words: date, command, machine, versions."""
     samples: list[Sample] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
+    beside: list[Beside] = field(default_factory=list)
 
     def median(self, case: str, contestant: str, what: Callable[[Sample], float]) -> float | None:
         """Over the rounds; None where it was not measured."""
@@ -84,9 +107,17 @@ class Results:
         """Over the rounds; None where it was not measured."""
         return _median([what(one) for one in self.costs if (one.entities, one.contestant) == (entities, contestant)])
 
+    def waited(self, alone: bool, what: Callable[[Beside], float]) -> float | None:
+        """Over the rounds, of the small requests alone or beside big ones; None where it was not measured."""
+        return _median([what(one) for one in self.beside if one.alone is alone])
+
+    def everything(self) -> list[Sample | Cost | Beside]:
+        """All measurements."""
+        return [*self.samples, *self.costs, *self.beside]
+
     def failures(self) -> int:
         """Over everything."""
-        return sum(one.failures for one in self.samples) + sum(one.failures for one in self.costs)
+        return sum(one.failures for one in self.everything())
 
 
 def _median(values: list[float]) -> float | None:
@@ -109,7 +140,9 @@ class Record:
         record = cls()
         if run := raw.get("run"):
             samples = [Sample(**one) for one in run["samples"]]
-            record.results = Results(run["about"], samples, [Cost(**one) for one in run["costs"]])
+            costs = [Cost(**one) for one in run["costs"]]
+            beside = [Beside(**one) for one in run.get("beside", [])]
+            record.results = Results(run["about"], samples, costs, beside)
         if soak := raw.get("soak"):
             record.soak = Soak(**{**soak, "points": [SoakPoint(*one) for one in soak["points"]]})
         return record
@@ -119,9 +152,10 @@ class Record:
         parts = []
         if self.results:
             run = self.results
-            samples, costs = ([_line(asdict(one)) for one in some] for some in (run.samples, run.costs))
+            kinds: tuple[Sequence[Any], ...] = (run.samples, run.costs, run.beside)
+            samples, costs, beside = ([_line(asdict(one)) for one in some] for some in kinds)
             parts.append(f'"run": {{"about": {_line(run.about)},\n"samples": [\n{_lines(samples)}],\n"costs": [\n')
-            parts[-1] += f"{_lines(costs)}]}}"
+            parts[-1] += f'{_lines(costs)}],\n"beside": [\n{_lines(beside)}]}}'
         if self.soak:
             points = [_line([one.seconds, one.resident, one.descriptors]) for one in self.soak.points]
             rest = {name: value for name, value in asdict(self.soak).items() if name != "points"}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks import client, load, machine
-from benchmarks.cases import CASES, COST, COST_SIZES, Case, cost_case, draw, requests
+from benchmarks import beside, client, load, machine
+from benchmarks.cases import BESIDE, CASES, COST, COST_SIZES, Case, cost_case, draw, requests
 from benchmarks.check import check
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.progress import Progress
 from benchmarks.results import Cost, Results, Sample
 from benchmarks.server import Server
+from benchmarks.stolen import undisturbed
 from benchmarks.world import World, built
 
 
@@ -43,6 +45,11 @@ class Options:
         return [case for case in CASES.values() if not self.only or case.name in self.only]
 
     @property
+    def beside(self) -> bool:
+        """Whether small requests are measured beside big ones."""
+        return self.users >= beside.ENTITIES and (not self.only or BESIDE in self.only)
+
+    @property
     def costs(self) -> list[Case]:
         """The chosen rows of the cost table, as far as there are enough users."""
         sizes = [size for size in COST_SIZES if size <= self.users]
@@ -54,6 +61,8 @@ def run(options: Options) -> Results:
     wanted: set[tuple[str, str]] = set()
     for case in [*options.cases, *options.costs]:
         wanted |= case.pairs()
+    if options.beside:
+        wanted.add((beside.CONTESTANT, "redis"))
     results = Results(about=machine.describe(options.command))
     with (
         Progress() as progress,
@@ -75,10 +84,15 @@ def run(options: Options) -> Results:
             pairs = [(case, name) for case in options.cases for name in _rotated(case.contestants, number)]
             with progress.task(f"{label}: requests per second", len(pairs)) as advance:
                 for case, name in pairs:
-                    results.samples.append(_sample(options, world, case, name, number, files[case.name, name]))
+                    file = files[case.name, name]
+                    found, stolen, thrown = undisturbed(
+                        functools.partial(_sample, options, world, case, name, number, file)
+                    )
+                    results.samples.append(replace(found, stolen=stolen, thrown_away=thrown))
                     progress.say(_summary(results.samples[-1]))
                     advance(1)
             _costs(options, world, number, results, progress, label)
+            _beside(options, world, number, results, progress, label)
     return results
 
 
@@ -139,26 +153,38 @@ def _costs(options: Options, world: World, number: int, results: Results, progre
     pairs = [(case, name) for case in options.costs for name in case.contestants]
     with progress.task(f"{label}: CPU per value", len(pairs)) as advance:
         for case, name in pairs:
-            server = _server(world, case, name)
-            draws = draw(case, world.dataset)
-            raw = [client.encode(one) for one in requests(case, name, world.dataset, draws)]
-            client.run(client.closed_loop(server.port, raw, 1, 0.0, at_least=1))
-            before = server.cpu_seconds()
-            outcome = client.run(client.closed_loop(server.port, raw, 1, options.cost_seconds, options.cost_least))
-            spent = server.cpu_seconds() - before
-            count = len(outcome.latencies)
-            results.costs.append(
-                Cost(
-                    entities=case.entities,
-                    contestant=name,
-                    round=number,
-                    requests=count,
-                    failures=outcome.failures,
-                    cpu_per_value=spent / (count * case.values),
-                    p50=client.percentile(outcome.latencies, 50),
-                )
-            )
+            found, stolen, thrown = undisturbed(functools.partial(_cost, options, world, case, name, number))
+            results.costs.append(replace(found, stolen=stolen, thrown_away=thrown))
             advance(1)
+
+
+def _cost(options: Options, world: World, case: Case, name: str, number: int) -> Cost:
+    server = _server(world, case, name)
+    raw = [client.encode(one) for one in requests(case, name, world.dataset, draw(case, world.dataset))]
+    client.run(client.closed_loop(server.port, raw, 1, 0.0, at_least=1))
+    before = server.cpu_seconds()
+    outcome = client.run(client.closed_loop(server.port, raw, 1, options.cost_seconds, options.cost_least))
+    spent = server.cpu_seconds() - before
+    count = len(outcome.latencies)
+    return Cost(
+        entities=case.entities,
+        contestant=name,
+        round=number,
+        requests=count,
+        failures=outcome.failures,
+        cpu_per_value=spent / (count * case.values),
+        p50=client.percentile(outcome.latencies, 50),
+    )
+
+
+def _beside(options: Options, world: World, number: int, results: Results, progress: Progress, label: str) -> None:
+    if not options.beside:
+        return
+    with progress.task(f"{label}: one entity beside {beside.ENTITIES:,}", 1) as advance:
+        work = functools.partial(beside.measure, world, options.generator, number, options.seconds)
+        found, stolen, thrown = undisturbed(work)
+        results.beside += [replace(one, stolen=stolen, thrown_away=thrown) for one in found]
+        advance(1)
 
 
 def _summary(one: Sample) -> str:

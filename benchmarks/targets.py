@@ -12,6 +12,9 @@ from benchmarks.soak_verdict import judge
 GROWTH = 1.25
 """CPU per value may be this much higher at 10,000 entities than at 100 and still count as linear."""
 
+WAIT = 0.020
+"""Seconds that a request may wait for a big one."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -44,6 +47,7 @@ def _throughput(results: Results) -> Iterator[Target]:
     yield _tail(results, "100 entities, p99 against feast serve", "hundred")
     yield _ratio(results, "10 views x 10 features x 50 entities", "wide", "freshet", "feast", 20)
     yield _linear(results)
+    yield _wait(results)
     yield _ratio(results, "SQLite, 1 entity, requests/s against feast serve", "sqlite-one", "freshet", "feast", 5)
     yield _ratio(
         results, "SQLite, 100 entities, requests/s against feast serve", "sqlite-hundred", "freshet", "feast", 5
@@ -78,6 +82,15 @@ def _linear(results: Results) -> Target:
     words = f"{found or 0:.2f} x the CPU per value of 100 entities"
     met = found is not None and found <= GROWTH
     return _target("cost of 10,000 entities grows linearly", f"<= {GROWTH:g} x", found, words, met)
+
+
+def _wait(results: Results) -> Target:
+    found = results.waited(alone=False, what=lambda one: one.longest)
+    alone = results.waited(alone=True, what=lambda one: one.longest) or 0.0
+    words = f"{1e3 * (found or 0):.1f} ms at most, {1e3 * alone:.1f} ms without it"
+    return _target(
+        "a request beside one for 10,000 entities", f"waits <= {1e3 * WAIT:g} ms", found, words, (found or 0) <= WAIT
+    )
 
 
 def _target(what: str, wanted: str, found: float | None, words: str, met: bool) -> Target:
