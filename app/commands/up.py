@@ -13,7 +13,8 @@ from app.deployment import Deployment, deployment, migrated_metadata, now
 from app.domain import ServiceSpec
 from app.errors import FreshetError
 from app.jobs.pipelines import Pipeline, load_pipelines
-from app.serving.plan import ServingPlan, compile_service
+from app.serving.plan import ServingPlan
+from app.serving.planner import compile_service
 from app.settings import Settings
 from app.stores.repo import FeastRepo, open_repo
 

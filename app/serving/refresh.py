@@ -15,7 +15,8 @@ import structlog
 from app import metrics
 from app.domain import Catalog
 from app.errors import FreshetError, NotFoundError, NotServableError, StoreUnavailableError
-from app.serving.plan import ServingPlan, compile_features, compile_service
+from app.serving.plan import ServingPlan
+from app.serving.planner import compile_features, compile_service
 from app.serving.ports import OnlineReader
 from app.threads import finish_in_thread
 

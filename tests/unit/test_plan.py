@@ -9,7 +9,7 @@ import pytest
 
 from app.domain import FeatureRef, FieldSpec, OnDemandSpec, OtherView, Projection, ViewSpec
 from app.errors import InvalidRequestError, NotFoundError, NotServableError
-from app.serving.plan import compile_features, compile_service
+from app.serving.planner import compile_features, compile_service
 from tests.unit.catalogs import SHOP, USER, FakeStore, catalog, profile, scaled, service, visits
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from app.domain import OnStale, ValueStatus
 from app.errors import StaleFeaturesError
 from app.serving.encode import encode_many, encode_one, encode_part, encode_row
-from app.serving.plan import ServingPlan, compile_features
+from app.serving.plan import ServingPlan
+from app.serving.planner import compile_features
 from app.serving.reader import read_features
 from app.serving.request import OnlineRequest
 from app.serving.row import read_row
