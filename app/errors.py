@@ -78,6 +78,14 @@ class NotServableError(FreshetError):
     status = 422
 
 
+class IdempotencyKeyReusedError(FreshetError):
+    """The Idempotency-Key has come with another request before."""
+
+    slug = "idempotency-key-reused"
+    title = "Idempotency key reused"
+    status = 422
+
+
 class StaleFeaturesError(FreshetError):
     """on_stale=fail, and at least one value is older than its ttl or than max_staleness."""
 

@@ -147,6 +147,12 @@ class MetadataStore:
         with self._errors(), self._engine.connect() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A connection in a transaction: committed at the end, rolled back on an error. For the tables of others."""
+        with self._errors(), self._engine.begin() as connection:
+            yield connection
+
     def ping(self) -> None:
         """Raise StoreUnavailableError unless the database answers."""
         with self._errors(), self._engine.connect() as connection:

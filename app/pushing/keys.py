@@ -1,0 +1,149 @@
+"""Idempotency: a push with an Idempotency-Key takes effect once, however often and wherever it is sent.
+
+The key is claimed in a ledger that all servers share before anything is written, and the answer kept beside it. A claim
+whose server died is taken over by a retry, which is given the same created timestamps: what the first try wrote online
+is then a duplicate, and what it wrote offline can be recognised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+import structlog
+
+from app.errors import FreshetError, IdempotencyKeyReusedError, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+KEPT = timedelta(hours=24)
+"""How long the answer to a key is remembered."""
+_LOOK_SECONDS = 0.05
+
+
+class ClaimState(enum.Enum):
+    """What a ledger says of a key."""
+
+    MINE = "mine"
+    """Nobody has it: whoever asked is to do the work."""
+    TAKEN_OVER = "taken over"
+    """The same, but somebody began before and was not heard of again: part of it may have been done."""
+    RUNNING = "running"
+    """Somebody else is at it."""
+    ANSWERED = "answered"
+    REUSED = "reused"
+    """It came with another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`stamp` is the first created timestamp of the work, in microseconds since 1970; `answer` that of ANSWERED."""
+
+    state: ClaimState
+    stamp: int = 0
+    answer: bytes = b""
+
+
+class Ledger(Protocol):
+    """Where claims are kept, shared by all servers of a project. Blocks; raises StoreUnavailableError."""
+
+    def claim(self, scope: str, key: str, fingerprint: str, stamp: int, now: datetime, stale: datetime) -> Claim:
+        """Claim a key of `scope` for a request with this fingerprint; a running claim from before `stale` is taken
+        over, with the stamp that it has."""
+
+    def finish(self, scope: str, key: str, answer: bytes) -> None:
+        """Keep the answer of a claim."""
+
+    def release(self, scope: str, key: str) -> None:
+        """Forget a claim of which nothing was done."""
+
+    def abandon(self, scope: str, key: str) -> None:
+        """Let the next one who asks take the claim over at once."""
+
+    def expire(self, before: datetime) -> int:
+        """Forget what was claimed before; how many keys that were."""
+
+
+class NothingDoneError(Exception):
+    """Wraps the error of a work of which certainly nothing was done, so that its key may be used again."""
+
+    def __init__(self, error: FreshetError) -> None:
+        super().__init__(error.detail)
+        self.error = error
+
+
+class IdempotentPushes:
+    """Does the work of each key once."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run: Callable[[Callable[[], T]], Awaitable[T]],
+        clock: Callable[[], datetime],
+        patience: timedelta,
+    ) -> None:
+        """`run` runs what blocks in a thread; a claim older than `patience` is that of a server which has died, and so
+        long is a twin waited for."""
+        self._ledger = ledger
+        self._run: Callable[[Callable[[], object]], Awaitable[object]] = run  # type: ignore[assignment]
+        self._clock = clock
+        self._patience = patience
+
+    async def once(
+        self, scope: str, key: str, fingerprint: str, stamp: int, work: Callable[[Claim], Awaitable[bytes]]
+    ) -> bytes:
+        """The answer of `work`, or the one that it gave before under the same key.
+
+        Raises IdempotencyKeyReusedError where the key came with another request, StoreUnavailableError where the ledger
+        or a twin does not answer in time, and what `work` raises: after NothingDoneError, which is unwrapped, the key
+        is free again; after any other error a retry takes the work over.
+        """
+        claim = await self._claim(scope, key, fingerprint, stamp)
+        if claim.state is ClaimState.ANSWERED:
+            return claim.answer
+        try:
+            answer = await work(claim)
+        except NothingDoneError as nothing:
+            if claim.state is ClaimState.MINE:
+                await self._run(lambda: self._ledger.release(scope, key))
+            raise nothing.error from nothing.__cause__
+        except Exception:
+            await self._run(lambda: self._ledger.abandon(scope, key))
+            raise
+        await self._run(lambda: self._ledger.finish(scope, key, answer))
+        return answer
+
+    async def _claim(self, scope: str, key: str, fingerprint: str, stamp: int) -> Claim:
+        """The claim once it is no longer somebody else's."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience.total_seconds()
+        while True:
+            now = self._clock()
+            claim = await self._run(
+                lambda now=now: self._ledger.claim(scope, key, fingerprint, stamp, now, now - self._patience)  # type: ignore[misc]
+            )
+            assert isinstance(claim, Claim)  # noqa: S101 - what the ledger returns
+            if claim.state is ClaimState.REUSED:
+                raise IdempotencyKeyReusedError(
+                    "This Idempotency-Key came with another request before; use a new one for each request"
+                )
+            if claim.state is not ClaimState.RUNNING:
+                return claim
+            if loop.time() >= deadline:
+                raise StoreUnavailableError("Another request with this Idempotency-Key is still being written")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def keep_expiring(self, seconds: float) -> None:
+        """Forget old keys every so often, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self._run(lambda: self._ledger.expire(self._clock() - KEPT))
+            except FreshetError as error:
+                log.warning("old idempotency keys are not forgotten yet", reason=error.detail)

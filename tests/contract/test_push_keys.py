@@ -1,0 +1,98 @@
+"""The ledger of idempotency keys, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.pushing.keys import Claim, ClaimState
+from app.settings import Settings
+from app.stores.metadata import MetadataStore
+from app.stores.push_keys import PushKeys
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+STALE = NOW - timedelta(seconds=10)
+LATER = NOW + timedelta(seconds=11)
+LATER_STALE = LATER - timedelta(seconds=10)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'freshet.db'}"
+    else:
+        url = request.getfixturevalue("postgres_database").sqlalchemy_url
+    store = MetadataStore(Settings(database_url=url))
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def keys(metadata: MetadataStore) -> PushKeys:
+    return PushKeys(metadata, "lab")
+
+
+def claim(
+    keys: PushKeys, now: datetime = NOW, stale: datetime = STALE, fingerprint: str = "f", stamp: int = 7
+) -> Claim:
+    return keys.claim("source", "key", fingerprint, stamp, now, stale)
+
+
+def test_the_first_one_has_it_and_the_second_one_waits(keys: PushKeys) -> None:
+    assert claim(keys) == Claim(ClaimState.MINE, 7)
+    assert claim(keys).state is ClaimState.RUNNING
+    assert keys.claim("other source", "key", "f", 8, NOW, STALE) == Claim(ClaimState.MINE, 8)
+    assert PushKeys(keys._metadata, "other").claim("source", "key", "f", 9, NOW, STALE) == Claim(ClaimState.MINE, 9)
+
+
+def test_the_answer_is_given_again_and_to_the_same_request_alone(keys: PushKeys) -> None:
+    claim(keys)
+    keys.finish("source", "key", b'{"received":1}')
+    assert claim(keys, LATER, LATER_STALE) == Claim(ClaimState.ANSWERED, 7, b'{"received":1}')
+    assert claim(keys, fingerprint="another").state is ClaimState.REUSED
+
+
+def test_what_was_left_behind_is_taken_over_once_with_its_stamp(keys: PushKeys) -> None:
+    claim(keys)
+    assert claim(keys, LATER, LATER_STALE, stamp=99) == Claim(ClaimState.TAKEN_OVER, 7)
+    assert claim(keys, LATER, LATER_STALE).state is ClaimState.RUNNING
+    keys.abandon("source", "key")
+    assert claim(keys, LATER, LATER_STALE) == Claim(ClaimState.TAKEN_OVER, 7)
+
+
+def test_a_released_key_is_free_for_any_request(keys: PushKeys) -> None:
+    claim(keys)
+    keys.release("source", "key")
+    assert claim(keys, fingerprint="another", stamp=8) == Claim(ClaimState.MINE, 8)
+
+
+def test_old_keys_are_forgotten_and_young_ones_kept(keys: PushKeys) -> None:
+    claim(keys)
+    keys.finish("source", "key", b"{}")
+    assert keys.expire(NOW) == 0
+    assert keys.expire(NOW + timedelta(microseconds=1)) == 1
+    assert claim(keys) == Claim(ClaimState.MINE, 7)
+
+
+def test_of_many_at_once_one_has_it(keys: PushKeys) -> None:
+    found: list[Claim] = []
+    together = threading.Barrier(8)
+
+    def ask(stamp: int) -> None:
+        together.wait()
+        found.append(claim(keys, stamp=stamp))
+
+    threads = [threading.Thread(target=ask, args=(stamp,)) for stamp in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    states = [one.state for one in found]
+    assert len(found) == 8
+    assert states.count(ClaimState.MINE) == 1
+    assert states.count(ClaimState.RUNNING) == 7

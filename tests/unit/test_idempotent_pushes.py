@@ -1,0 +1,178 @@
+"""A push with an Idempotency-Key takes effect once, over a ledger in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.errors import IdempotencyKeyReusedError, InvalidRequestError, StoreUnavailableError
+from app.pushing.keys import KEPT, Claim, ClaimState, IdempotentPushes, NothingDoneError
+
+
+def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """The test, run on an event loop of its own."""
+
+    @functools.wraps(test)
+    def run_it() -> None:
+        asyncio.run(test())
+
+    return run_it
+
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@dataclass
+class Entry:
+    fingerprint: str
+    stamp: int
+    created: datetime
+    claimed: datetime | None
+    answer: bytes | None = None
+
+
+class Memory:
+    """Implements app.pushing.keys.Ledger."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.broken = False
+        self.expired = asyncio.Event()
+
+    def claim(self, scope: str, key: str, fingerprint: str, stamp: int, now: datetime, stale: datetime) -> Claim:
+        if self.broken:
+            raise StoreUnavailableError("the ledger is away")
+        entry = self.entries.get((scope, key))
+        if entry is None:
+            self.entries[scope, key] = Entry(fingerprint, stamp, now, now)
+            return Claim(ClaimState.MINE, stamp)
+        if entry.fingerprint != fingerprint:
+            return Claim(ClaimState.REUSED)
+        if entry.answer is not None:
+            return Claim(ClaimState.ANSWERED, entry.stamp, entry.answer)
+        if entry.claimed is None or entry.claimed < stale:
+            entry.claimed = now
+            return Claim(ClaimState.TAKEN_OVER, entry.stamp)
+        return Claim(ClaimState.RUNNING)
+
+    def finish(self, scope: str, key: str, answer: bytes) -> None:
+        self.entries[scope, key].answer = answer
+
+    def release(self, scope: str, key: str) -> None:
+        del self.entries[scope, key]
+
+    def abandon(self, scope: str, key: str) -> None:
+        self.entries[scope, key].claimed = None
+
+    def expire(self, before: datetime) -> int:
+        old = [name for name, entry in self.entries.items() if entry.created < before]
+        for name in old:
+            del self.entries[name]
+        self.expired.set()
+        return len(old)
+
+
+async def run(work: Callable[[], Any]) -> Any:
+    await asyncio.sleep(0)
+    return work()
+
+
+class Work:
+    """Counts how often it was done; waits where it is told to, and fails with the next of its errors."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.claims: list[Claim] = []
+        self.begun = asyncio.Event()
+        self.errors = list(errors)
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def __call__(self, claim: Claim) -> bytes:
+        self.claims.append(claim)
+        self.begun.set()
+        await self.go.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        return b"answer %d" % len(self.claims)
+
+
+def pushes(ledger: Memory, seconds: float = 5.0) -> IdempotentPushes:
+    return IdempotentPushes(ledger, run, lambda: NOW, timedelta(seconds=seconds))
+
+
+def once(pushes: IdempotentPushes, work: Work, fingerprint: str = "f", stamp: int = 1) -> Awaitable[bytes]:
+    return pushes.once("source", "key", fingerprint, stamp, work)
+
+
+@in_loop
+async def test_the_same_key_gives_the_same_answer_without_a_second_write() -> None:
+    ledger, work = Memory(), Work()
+    assert [await once(pushes(ledger), work) for _ in range(3)] == [b"answer 1"] * 3
+    assert work.claims == [Claim(ClaimState.MINE, 1)]
+    with pytest.raises(IdempotencyKeyReusedError):
+        await once(pushes(ledger), work, fingerprint="another")
+
+
+@in_loop
+async def test_of_concurrent_twins_one_is_written_and_both_are_answered() -> None:
+    ledger, work = Memory(), Work()
+    work.go.clear()
+    twins = [asyncio.ensure_future(once(pushes(ledger), work)) for _ in range(3)]
+    await work.begun.wait()
+    work.go.set()
+    assert await asyncio.gather(*twins) == [b"answer 1"] * 3
+    assert len(work.claims) == 1
+
+
+@in_loop
+async def test_a_twin_is_not_waited_for_for_ever() -> None:
+    ledger = Memory()
+    ledger.claim("source", "key", "f", 1, NOW, NOW)
+    with pytest.raises(StoreUnavailableError, match="still being written"):
+        await once(pushes(ledger, seconds=0.01), Work())
+
+
+@in_loop
+async def test_after_a_push_of_which_nothing_was_done_the_key_is_free() -> None:
+    ledger, work = Memory(), Work(NothingDoneError(InvalidRequestError("a row was rejected")))
+    with pytest.raises(InvalidRequestError, match="a row was rejected"):
+        await once(pushes(ledger), work)
+    assert await once(pushes(ledger), work, fingerprint="mended", stamp=2) == b"answer 2"
+    assert [claim.state for claim in work.claims] == [ClaimState.MINE, ClaimState.MINE]
+
+
+@in_loop
+async def test_a_retry_of_a_half_done_push_takes_over_with_its_stamp_and_keeps_the_key() -> None:
+    ledger = Memory()
+    work = Work(StoreUnavailableError("online is away"), NothingDoneError(StoreUnavailableError("still away")))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await once(pushes(ledger), work, stamp=5)
+    with pytest.raises(IdempotencyKeyReusedError):
+        await once(pushes(ledger), work, fingerprint="another")
+
+
+@in_loop
+async def test_a_ledger_that_is_away_lets_nothing_be_written() -> None:
+    ledger, work = Memory(), Work()
+    ledger.broken = True
+    with pytest.raises(StoreUnavailableError):
+        await once(pushes(ledger), work)
+    assert work.claims == []
+
+
+@in_loop
+async def test_old_keys_are_forgotten_in_the_background() -> None:
+    ledger = Memory()
+    ledger.claim("source", "old", "f", 1, NOW - KEPT - timedelta(seconds=1), NOW)
+    ledger.claim("source", "young", "f", 1, NOW - KEPT, NOW)
+    task = asyncio.create_task(pushes(ledger).keep_expiring(0))
+    await ledger.expired.wait()
+    task.cancel()
+    assert list(ledger.entries) == [("source", "young")]
