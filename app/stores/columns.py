@@ -20,6 +20,7 @@ from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
+from app.domain import to_microseconds
 from app.stores.protos import decode, decode_timestamp
 
 Cells = Sequence[bytes | None]
@@ -220,9 +221,3 @@ def decode_moments(cells: Cells) -> list[int | None]:
 
 def _microseconds(cell: bytes) -> int:
     return to_microseconds(decode_timestamp(cell))
-
-
-def to_microseconds(moment: datetime) -> int:
-    """An aware moment as microseconds since 1970."""
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

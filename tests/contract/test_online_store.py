@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain import EntityKey, PushOutcome, WriteRow
+from app.domain import EntityKey, PushOutcome
 from app.values import parse
 from tests.contract.conftest import OnlineCase, row, trip
+from tests.contract.writing import WriteRow
 from tests.repos.everything import ROW
 
 APPLIED, LATE, DUPLICATE = PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE

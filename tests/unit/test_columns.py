@@ -11,7 +11,15 @@ from hypothesis import find, given
 from hypothesis import strategies as st
 
 from app.stores.columns import compile_column, compile_row, decode_moments
-from app.stores.protos import decode, encode, encode_timestamp
+from app.stores.protos import decode, encode
+
+
+def stamp(moment: datetime) -> bytes:
+    """protobuf's Timestamp of a moment, serialized."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return bytes(message.SerializeToString())
+
 
 # hypothesis wants bounds without a zone, and adds it itself.
 _FROM, _TO = datetime(1900, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001
@@ -101,7 +109,7 @@ def _is_of(cell: bytes, dtype: str) -> bool:
     )
 )
 def test_moments_are_exact(moments: list[datetime | None]) -> None:
-    cells = [None if moment is None else encode_timestamp(moment) for moment in moments]
+    cells = [None if moment is None else stamp(moment) for moment in moments]
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert decode_moments(cells) == [
         None if moment is None else (moment - epoch) // timedelta(microseconds=1) for moment in moments
