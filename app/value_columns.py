@@ -39,10 +39,10 @@ def plain_column(values: Column, dtype: str) -> Column | None:
     return None if native is None else with_nulls(values, native)
 
 
-def with_nulls(values: Iterable[Any], native: Iterable[Any], null: Any = None) -> list[Any]:
-    """`native` has one entry for each of `values` that is not None; these entries, and `null` for the others."""
+def with_nulls(values: Iterable[Any], native: Iterable[Any]) -> list[Any]:
+    """`native` has one entry for each of `values` that is not None; these entries, and None for the others."""
     following = iter(native)
-    return [null if value is None else next(following) for value in values]
+    return [None if value is None else next(following) for value in values]
 
 
 def _string(kinds: set[type], values: Column) -> Column | None:

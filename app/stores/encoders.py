@@ -17,11 +17,11 @@ import numpy.typing as npt
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
 from app.domain import FieldSpec
+from app.stores.cells import Cells, ListedCells, PackedCells
 from app.stores.keys import Openings
 from app.stores.protos import encode_column
-from app.value_columns import with_nulls
 
-ColumnEncoder = Callable[[Sequence[Any]], list[bytes]]
+ColumnEncoder = Callable[[Sequence[Any]], Cells]
 """From native values to cells, empty ones for null. Raises InvalidRequestError for what Feast has no form for."""
 
 # Below this many numpy costs more than it saves.
@@ -35,32 +35,32 @@ _SECONDS, _NANOS = b"\x08", b"\x10"
 def compile_encoder(field: FieldSpec) -> ColumnEncoder:
     """The encoder of a feature."""
 
-    def stock(values: Sequence[Any]) -> list[bytes]:
-        return [message.SerializeToString() for message in encode_column(values, field)]
+    def stock(values: Sequence[Any]) -> Cells:
+        return ListedCells(message.SerializeToString() for message in encode_column(values, field))
 
     if field.dtype not in _BY_HAND:
         return stock
     name, make, samples = _BY_HAND[field.dtype]
     by_hand = make(name)
     # Few are encoded in another way than many.
-    return by_hand if all(by_hand(sample) == stock(sample) for sample in (samples, samples * _FEW)) else stock
+    trials = (samples, samples * _FEW)
+    return by_hand if all(list(by_hand(trial)) == list(stock(trial)) for trial in trials) else stock
 
 
-def encode_times(times: Sequence[int]) -> list[bytes]:
-    """protobuf's Timestamps of moments in microseconds since 1970, serialized."""
+def encode_times(times: Sequence[int | None]) -> Cells:
+    """protobuf's Timestamps of moments in microseconds since 1970, serialized; empty for None."""
     if len(times) < _FEW:
-        return [_timestamp(*divmod(time, 1_000_000)) for time in times]
-    seconds, micros = np.divmod(np.array(times, np.int64), 1_000_000)
-    openings = {second: _timestamp(second, 0) for second in set(seconds.tolist())}
-    nanos = _varints(_NANOS, micros * 1000)
-    return [
-        openings[second] + (nano if micro else b"")
-        for second, micro, nano in zip(seconds.tolist(), micros.tolist(), nanos, strict=True)
-    ]
+        return ListedCells(b"" if time is None else _timestamp(*divmod(time, 1_000_000)) for time in times)
+    present = [time for time in times if time is not None] if None in times else times
+    seconds, micros = np.divmod(np.array(present, np.int64), 1_000_000)
+    parts = [_varints(_SECONDS, seconds), _varints(_NANOS, micros * 1000)]
+    for part, values in zip(parts, (seconds, micros), strict=True):
+        # proto3 leaves out what is zero.
+        part[1][values == 0] = 0
+    return _joined(times, present, parts)
 
 
 def _timestamp(seconds: int, micros: int) -> bytes:
-    # proto3 leaves out what is zero.
     head = _SECONDS + varint(seconds) if seconds else b""
     return head + _NANOS + varint(micros * 1000) if micros else head
 
@@ -76,22 +76,41 @@ def varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _varints(tag: bytes, values: npt.NDArray[np.int64]) -> list[bytes]:
-    """The tag and the varint of every value: a matrix with a row per value, cut off where the value ends."""
+_Part = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]
+"""A matrix with a row of bytes per value, and how many of them count."""
+
+
+def _varints(tag: bytes, values: npt.NDArray[np.int64]) -> _Part:
+    """The tag and the varint of every value."""
     rest = values.view(np.uint64)
-    groups = max(1, -(-int(rest.max()).bit_length() // 7))
-    width = len(tag) + groups
-    matrix = np.empty((len(rest), width), np.uint8)
+    groups = max(1, -(-int(rest.max(initial=0)).bit_length() // 7))
+    matrix = np.empty((len(rest), len(tag) + groups), np.uint8)
     matrix[:, : len(tag)] = np.frombuffer(tag, np.uint8)
-    lengths = np.full(len(rest), len(tag) + 1)
+    lengths = np.full(len(rest), len(tag) + 1, np.uint32)
     for group in range(groups):
         low, rest = rest & np.uint64(127), rest >> np.uint64(7)
         more = rest != 0
         matrix[:, len(tag) + group] = low + more * np.uint64(128)
         lengths += more
-    blob = matrix.tobytes()
-    starts = range(0, width * len(lengths), width)
-    return [blob[start : start + length] for start, length in zip(starts, lengths.tolist(), strict=True)]
+    return matrix, lengths
+
+
+def _joined(values: Sequence[Any], present: Sequence[Any], parts: Sequence[_Part]) -> PackedCells:
+    """The cells that parts beside each other make; `present` are the values that are not None."""
+    kept = [np.arange(matrix.shape[1]) < lengths[:, None] for matrix, lengths in parts]
+    matrix = np.concatenate([matrix for matrix, _ in parts], axis=1)
+    data = matrix[np.concatenate(kept, axis=1)].tobytes()
+    return _with_nulls(values, present, np.sum([lengths for _, lengths in parts], axis=0, dtype=np.uint32), data)
+
+
+def _with_nulls(
+    values: Sequence[Any], present: Sequence[Any], lengths: npt.NDArray[np.uint32], data: bytes
+) -> PackedCells:
+    if len(present) < len(values):
+        every = np.zeros(len(values), np.uint32)
+        every[[value is not None for value in values]] = lengths
+        lengths = every
+    return PackedCells(lengths, data)
 
 
 def _tag(field: str, wire_type: int) -> bytes:
@@ -101,13 +120,11 @@ def _tag(field: str, wire_type: int) -> bytes:
 def _integers(field: str) -> ColumnEncoder:
     tag = _tag(field, _VARINT)
 
-    def encode_column(values: Sequence[Any]) -> list[bytes]:
+    def encode_column(values: Sequence[Any]) -> Cells:
         if len(values) < _FEW:
-            return [b"" if value is None else tag + varint(value) for value in values]
-        if None not in values:
-            return _varints(tag, np.array(values, np.int64))
-        present = [value for value in values if value is not None]
-        return with_nulls(values, _varints(tag, np.array(present, np.int64)) if present else (), b"")
+            return ListedCells(b"" if value is None else tag + varint(value) for value in values)
+        present = [value for value in values if value is not None] if None in values else values
+        return _joined(values, present, [_varints(tag, np.array(present, np.int64))])
 
     return encode_column
 
@@ -121,7 +138,17 @@ def _fixed(wire_type: int, form: str) -> Callable[[str], ColumnEncoder]:
     def make(field: str) -> ColumnEncoder:
         tag = _tag(field, wire_type)
         pack = struct.Struct(f"<{len(tag)}s{form}").pack
-        return lambda values: [b"" if value is None else pack(tag, value) for value in values]
+        row = np.dtype([("tag", f"S{len(tag)}"), ("value", f"<{form}")])
+
+        def encode_column(values: Sequence[Any]) -> Cells:
+            if len(values) < _FEW:
+                return ListedCells(b"" if value is None else pack(tag, value) for value in values)
+            present = [value for value in values if value is not None] if None in values else values
+            matrix = np.empty(len(present), row)
+            matrix["tag"], matrix["value"] = tag, present
+            return _with_nulls(values, present, np.full(len(present), row.itemsize, np.uint32), matrix.tobytes())
+
+        return encode_column
 
     return make
 
@@ -129,21 +156,21 @@ def _fixed(wire_type: int, form: str) -> Callable[[str], ColumnEncoder]:
 def _booleans(field: str) -> ColumnEncoder:
     tag = _tag(field, _VARINT)
     cells = {False: tag + b"\0", True: tag + b"\1", None: b""}
-    return lambda values: [cells[value] for value in values]
+    return lambda values: ListedCells(map(cells.__getitem__, values))
 
 
 def _texts(field: str) -> ColumnEncoder:
     tag = _tag(field, _BYTES)
     openings = Openings(lambda length: tag + varint(length))
-    return lambda values: [
-        b"" if value is None else openings[len(encoded := value.encode())] + encoded for value in values
-    ]
+    return lambda values: ListedCells(
+        [b"" if value is None else openings[len(encoded := value.encode())] + encoded for value in values]
+    )
 
 
 def _blobs(field: str) -> ColumnEncoder:
     tag = _tag(field, _BYTES)
     openings = Openings(lambda length: tag + varint(length))
-    return lambda values: [b"" if value is None else openings[len(value)] + value for value in values]
+    return lambda values: ListedCells(b"" if value is None else openings[len(value)] + value for value in values)
 
 
 _BY_HAND: dict[str, tuple[str, Callable[[str], ColumnEncoder], list[Any]]] = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import struct
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -30,7 +29,6 @@ from app.stores.protos import FeastRow, Progress, decode_timestamp
 from app.stores.redis_errors import store_errors
 from app.stores.redis_keys import project_keys
 from app.stores.rows import EncodedRows, from_feast
-from app.value_columns import with_nulls
 
 _SCRIPT = (Path(__file__).parent / "compare.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -107,12 +105,12 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         project = config.project.encode()
         keys = [key + project for key in rows.keys]
         names = [store.key_ttl_seconds or 0, *_names(view, rows.features)]
-        columns = [encode_times(rows.event), _encode_created(rows.created), *rows.cells]
+        columns = [encode_times(rows.event), encode_times(rows.created), *rows.cells]
         outcomes: list[PushOutcome] = []
         with self._using(store, store.write_timeout) as client:
             for start in range(0, len(keys), step):
                 stop = start + step
-                packed = [_packed(cells[start:stop]) for cells in columns]
+                packed = [cells.packed(start, stop) for cells in columns]
                 replies = _evaluate(client, keys[start:stop], [*names, *packed])
                 outcomes += [_OUTCOMES[reply] for reply in replies]
         return outcomes
@@ -188,16 +186,6 @@ def _evaluate(client: Any, keys: Sequence[bytes], arguments: Sequence[bytes | in
 def _names(view: str, features: tuple[str, ...]) -> tuple[bytes, ...]:
     """The hash fields of a view as compare.lua wants them: its two times, then its features."""
     return (f"_ts:{view}".encode(), f"_fc:{view}".encode(), *(_mmh3(f"{view}:{name}") for name in features))
-
-
-def _encode_created(times: Sequence[int | None]) -> list[bytes]:
-    """Serialized Timestamps, empty for none."""
-    return with_nulls(times, encode_times([time for time in times if time is not None]), b"")
-
-
-def _packed(cells: Sequence[bytes]) -> bytes:
-    """A column as one argument: Redis and its client take far longer over many small ones than Lua over their parts."""
-    return struct.pack(f"<{len(cells)}I", *map(len, cells)) + b"".join(cells)
 
 
 def _row(names: Sequence[str], reply: Sequence[bytes | None]) -> tuple[datetime | None, dict[str, ValueProto] | None]:

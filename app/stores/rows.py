@@ -10,6 +10,7 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 
 from app.domain import ViewSpec, to_microseconds
 from app.pushing.batch import RowBatch
+from app.stores.cells import Cells, ListedCells
 from app.stores.encoders import compile_encoder
 from app.stores.keys import compile_keys
 from app.stores.protos import FeastRow
@@ -25,7 +26,7 @@ class EncodedRows:
 
     keys: Sequence[bytes]
     features: tuple[str, ...]
-    cells: Sequence[Sequence[bytes]]
+    cells: Sequence[Cells]
     event: Sequence[int]
     created: Sequence[int | None]
 
@@ -59,7 +60,7 @@ def from_feast(rows: Sequence[FeastRow], key_version: int) -> Iterator[EncodedRo
         yield EncodedRows(
             [bytes(serialize_entity_key(row[0], entity_key_serialization_version=key_version)) for row in alike],
             features,
-            [[row[1][name].SerializeToString() for row in alike] for name in features],
+            [ListedCells(row[1][name].SerializeToString() for row in alike) for name in features],
             [to_microseconds(row[2]) for row in alike],
             [None if row[3] is None else to_microseconds(row[3]) for row in alike],
         )
