@@ -46,6 +46,7 @@ class PushAnswer(BaseModel):
     response_model=PushAnswer,
     responses={
         **RESPONSES,
+        400: documented("The body is not what its content type says"),
         413: documented("The body is longer than FRESHET_MAX_BODY_BYTES"),
         415: documented("The body has a content type that is not read"),
     },

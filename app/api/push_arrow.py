@@ -45,19 +45,32 @@ def decode_arrow(body: bytes, max_rows: int, max_bytes: int) -> PushedColumns:
             names = reader.schema.names
             _check_columns(reader.schema)
             columns: list[list[Any]] = [Moments() if kinds.is_timestamp(field.type) else [] for field in reader.schema]
-            rows = 0
+            rows, room = 0, _Room(max_bytes)
             for batch in _batches(reader):
                 rows += batch.num_rows
                 if rows > max_rows:
                     break
                 for values, array in zip(columns, batch.columns, strict=True):
-                    values += _values(array, max_bytes)
+                    values += _values(array, room)
     except InvalidRequestError:
         raise
     except _BROKEN as error:
         fault = FieldError("body", _first_line(error))
         raise NotArrowError("The body is not a valid Arrow IPC stream", [fault]) from None
     return PushedColumns(dict(zip(names, columns, strict=True)), rows)
+
+
+class _Room:
+    """How much of what takes no bytes of its own in a stream may still come out of it."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self, number: int) -> None:
+        """Raises ArrowInvalid where there is no more room."""
+        self._left -= number
+        if self._left < 0:
+            raise pa.ArrowInvalid("the stream stands for more than FRESHET_MAX_BODY_BYTES")
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -96,15 +109,15 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind))
 
 
-def _values(array: pa.Array, max_bytes: int) -> list[Any]:
+def _values(array: pa.Array, room: _Room) -> list[Any]:
     """The values as Python has them; times as microseconds since 1970."""
     kind = array.type
     if kinds.is_timestamp(kind):
-        return _microseconds(array)
+        return _microseconds(array, room)
     if kinds.is_dictionary(kind):
-        return _from_dictionary(array, max_bytes)
+        return _from_dictionary(array, room)
     if kinds.is_nested(kind):
-        _refuse_expansion(array, max_bytes)
+        _take_entries(array, room)
         if _is_list(kind) and kinds.is_timestamp(kind.value_type):
             array = array.cast(pa.list_(pa.timestamp("us", kind.value_type.tz)), safe=False)
         values: list[Any] = array.to_pylist()
@@ -118,26 +131,25 @@ def _values(array: pa.Array, max_bytes: int) -> list[Any]:
     return plain
 
 
-def _microseconds(array: pa.Array) -> list[int | None]:
+def _microseconds(array: pa.Array, room: _Room) -> list[int | None]:
     per_second = _PER_SECOND[array.type.unit]
-    times = _values(array.cast(pa.int64()), 0)
+    times = _values(array.cast(pa.int64()), room)
     if per_second > 10**6:
         # Towards the past, as the digits of a text are cut off.
         return [None if time is None else time // (per_second // 10**6) for time in times]
     return [None if time is None else time * (10**6 // per_second) for time in times]
 
 
-def _from_dictionary(array: pa.DictionaryArray, max_bytes: int) -> list[Any]:
-    words = _values(array.dictionary, max_bytes)
+def _from_dictionary(array: pa.DictionaryArray, room: _Room) -> list[Any]:
+    words = _values(array.dictionary, room)
     values = [None if index is None else words[index] for index in array.indices.to_pylist()]
-    if sum(len(value) for value in values if isinstance(value, str | bytes)) > max_bytes:
-        # A few bytes may stand for a long text in every row.
-        raise pa.ArrowInvalid("a dictionary makes more of the stream than FRESHET_MAX_BODY_BYTES")
+    # A few bytes may stand for a long text in every row.
+    room.take(sum(len(value) for value in values if isinstance(value, str | bytes)))
     return values
 
 
-def _refuse_expansion(array: pa.Array, most: int) -> None:
-    """Raises ArrowInvalid where lists have more entries than the stream could have bytes, as lists of nulls may."""
+def _take_entries(array: pa.Array, room: _Room) -> None:
+    """Lists of nulls have entries, any number of them, but no bytes."""
     kind = array.type
     if kinds.is_struct(kind):
         children = [array.field(position) for position in range(kind.num_fields)]
@@ -148,9 +160,8 @@ def _refuse_expansion(array: pa.Array, most: int) -> None:
     else:
         return
     for child in children:
-        if len(child) > most:
-            raise pa.ArrowInvalid("lists have more entries than FRESHET_MAX_BODY_BYTES")
-        _refuse_expansion(child, most)
+        room.take(len(child))
+        _take_entries(child, room)
 
 
 def _refuse_compression(body: bytes) -> None:

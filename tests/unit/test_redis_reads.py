@@ -71,7 +71,7 @@ def fetch(redis: FakeRedis, users: list[str], *views: ViewSpec, stored: int = 0)
 def fields(*views: ViewSpec) -> dict[bytes, bytes]:
     stored = {}
     for spec in views:
-        stored[f"_ts:{spec.name}".encode()] = encode_times([NOON_MICROS])[0]
+        stored[f"_ts:{spec.name}".encode()] = next(iter(encode_times([NOON_MICROS])))
         for number, field in enumerate(spec.features):
             stored[_mmh3(f"{spec.name}:{field.name}")] = Value(int64_val=number).SerializeToString()
     return stored
