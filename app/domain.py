@@ -279,16 +279,20 @@ class OnlineRow:
     values: Row
 
 
-@dataclass(frozen=True)
-class WriteRow:
-    """One row on its way into the online store. Times are UTC, with microseconds."""
-
-    key: EntityKey
-    values: Row
-    event_timestamp: datetime
-    created_timestamp: datetime | None
-
-
 def utc(moment: datetime) -> datetime:
     """`moment` in UTC; a naive one is UTC already (rule 1)."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Microseconds since 1970 of a moment; a naive one is UTC."""
+    age = utc(moment) - EPOCH
+    return (age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds
+
+
+def to_moment(microseconds: int) -> datetime:
+    """The moment in UTC. Raises OverflowError for one that Python's calendar does not have."""
+    return EPOCH + timedelta(microseconds=microseconds)

@@ -62,6 +62,22 @@ class NotJsonError(FreshetError):
     status = 400
 
 
+class NotArrowError(FreshetError):
+    """The body of the request is not the Arrow IPC stream that its content type says."""
+
+    slug = "not-arrow"
+    title = "Not an Arrow stream"
+    status = 400
+
+
+class UnsupportedMediaTypeError(FreshetError):
+    """The body has a content type that the endpoint does not read."""
+
+    slug = "unsupported-media-type"
+    title = "Unsupported media type"
+    status = 415
+
+
 class BodyTooLargeError(FreshetError):
     """The body of the request is longer than FRESHET_MAX_BODY_BYTES."""
 

@@ -120,8 +120,9 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    app.include_direct_router(online.router)
-    for router in (push.router, catalog.router, health.router):
+    for router in (online.router, push.router):
+        app.include_direct_router(router)
+    for router in (catalog.router, health.router):
         app.include_router(router)
     return app
 

@@ -21,7 +21,7 @@ from typing import Any
 from app.domain import utc
 
 # Stores count seconds from 1970 in local time or in nanoseconds; at the ends of the calendar they fail.
-_EARLIEST, _LATEST = datetime(1800, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime(1800, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _DEEPEST = 64
 
 _BYTES_TYPES = {"BYTES", "PDF_BYTES", "IMAGE_BYTES"}
@@ -29,6 +29,10 @@ _BYTES_TYPES = {"BYTES", "PDF_BYTES", "IMAGE_BYTES"}
 
 class ValueFault(ValueError):
     """A value that does not fit its type; the message says what was expected and what came, never the whole value."""
+
+
+class RangeFault(ValueFault):
+    """A value of the right type that is too large or too small for it, or not finite."""
 
 
 def describe(value: Any) -> str:
@@ -52,7 +56,7 @@ def _integer(bits: int) -> Callable[[Any], int]:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueFault(f"expected an integer, got {describe(value)}")
         if not low <= value <= high:
-            raise ValueFault(f"out of range for a {bits}-bit integer")
+            raise RangeFault(f"out of range for a {bits}-bit integer")
         return value
 
     return parse
@@ -62,11 +66,11 @@ def _double(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueFault(f"expected a number, got {describe(value)}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueFault("expected a finite number, got NaN or an infinity")
+        raise RangeFault("expected a finite number, got NaN or an infinity")
     try:
         return float(value)
     except OverflowError:
-        raise ValueFault("out of range for a 64-bit float") from None
+        raise RangeFault("out of range for a 64-bit float") from None
 
 
 def _float(value: Any) -> float:
@@ -74,7 +78,7 @@ def _float(value: Any) -> float:
     try:
         return float(struct.unpack("<f", struct.pack("<f", number))[0])
     except OverflowError:
-        raise ValueFault("out of range for a 32-bit float") from None
+        raise RangeFault("out of range for a 32-bit float") from None
 
 
 def _string(value: Any) -> str:
@@ -115,8 +119,8 @@ def parse_timestamp(value: Any) -> datetime:
             moment = utc(value if isinstance(value, datetime) else datetime.fromisoformat(value))
     except (ValueError, OverflowError, OSError):
         raise ValueFault("expected a time in RFC 3339 (2026-01-31T12:00:00Z) or epoch seconds") from None
-    if not _EARLIEST <= moment < _LATEST:
-        raise ValueFault("expected a time between the years 1800 and 9000")
+    if not EARLIEST <= moment < LATEST:
+        raise RangeFault("expected a time between the years 1800 and 9000")
     return moment
 
 
@@ -128,14 +132,14 @@ def _uuid(value: Any) -> str:
 
 
 def _decimal(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, bool) or not isinstance(value, int | str | decimal.Decimal):
         raise ValueFault(f"expected a decimal number as a string, got {describe(value)}")
     try:
         number = decimal.Decimal(value)
     except decimal.InvalidOperation:
         raise ValueFault("expected a decimal number") from None
     if not number.is_finite():
-        raise ValueFault("expected a finite decimal number")
+        raise RangeFault("expected a finite decimal number")
     return str(number)
 
 
@@ -156,7 +160,11 @@ def _json(value: Any, depth: int = 0) -> Any:
         return _integer(64)(value)
     if isinstance(value, list):
         return [_json(entry, depth + 1) for entry in value]
-    return _object(value, depth) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return _object(value, depth)
+    if value is not None and not isinstance(value, bool):
+        raise ValueFault(f"expected what JSON can say, got {describe(value)}")
+    return value
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {
@@ -199,7 +207,7 @@ def _element(value: Any, element: Callable[[Any], Any], index: int) -> Any:
     try:
         return element(value)
     except ValueFault as fault:
-        raise ValueFault(f"at index {index}: {fault}") from None
+        raise type(fault)(f"at index {index}: {fault}") from None
 
 
 def parse_text(text: str, dtype: str) -> Any:

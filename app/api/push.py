@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections import Counter
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header
-from pydantic import BaseModel, ConfigDict, Field
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.types import Receive, Scope
 
-from app.api.problems import RESPONSES
-from app.api.route import TimedRoute
-from app.api.state import AppState, state_of
-from app.domain import PushOutcome, PushTarget
-from app.errors import FieldError, InvalidRequestError
+from app.api.direct import DirectRoute, read_body
+from app.api.problems import RESPONSES, documented
+from app.api.push_body import PushLimits, push_decoder, push_description
+from app.api.state import state_of_scope
+from app.domain import PushOutcome
+from app.pushing.checked import CheckedRows
+from app.pushing.push import PushResult
 
-router = APIRouter(prefix="/v1", tags=["push"], route_class=TimedRoute)
-
-
-class Push(BaseModel):
-    """Rows to write: join keys, every feature, and an `event_timestamp` (RFC 3339 or epoch seconds; default: now)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    rows: list[Any] = Field(min_length=1)
-    to: PushTarget = PushTarget.ONLINE_AND_OFFLINE
+router = APIRouter(prefix="/v1", tags=["push"], route_class=DirectRoute)
 
 
 class RowOutcome(BaseModel):
-    """What became of the row at position `row`."""
+    """What became of the row at position `row`; the reason of a rejected one has every fault, each after its code."""
 
     row: int
     outcome: PushOutcome
@@ -49,32 +43,38 @@ class PushAnswer(BaseModel):
 @router.post(
     "/push/{push_source}",
     summary="Push rows",
-    responses=RESPONSES,
-    response_model_exclude_none=True,
+    response_model=PushAnswer,
+    responses={
+        **RESPONSES,
+        400: documented("The body is not what its content type says"),
+        413: documented("The body is longer than FRESHET_MAX_BODY_BYTES"),
+        415: documented("The body has a content type that is not read"),
+    },
     description="Valid rows are written even where others are rejected; each row's outcome is in the answer.",
+    openapi_extra=push_description(),
 )
-async def push(
-    state: Annotated[AppState, Depends(state_of)],
-    push_source: str,
-    body: Push,
-    idempotency_key: Annotated[str | None, Header()] = None,
-) -> PushAnswer:
-    if idempotency_key is not None:
-        # Taking the header without keeping its promise would let a retry append its rows offline a second time.
-        message = "is not supported yet; leave it out (a repeated push is a duplicate online, and a second row offline)"
-        raise InvalidRequestError("Idempotency keys are not supported yet", [FieldError("Idempotency-Key", message)])
-    limit = state.settings.max_push_rows
-    if len(body.rows) > limit:
-        message = f"at most {limit} rows in one push (FRESHET_MAX_PUSH_ROWS), got {len(body.rows)}"
-        raise InvalidRequestError("Too many rows", [FieldError("rows", message)])
-    work = functools.partial(state.pusher.push, state.plans.catalog, push_source, body.rows, body.to)
-    results = await state.push_threads.run(work)
-    counts = Counter(result.outcome for result in results)
-    return PushAnswer(
-        received=len(results),
-        applied=counts[PushOutcome.APPLIED],
-        late=counts[PushOutcome.LATE],
-        duplicate=counts[PushOutcome.DUPLICATE],
-        rejected=counts[PushOutcome.REJECTED],
-        outcomes=[RowOutcome(row=result.row, outcome=result.outcome, reason=result.reason) for result in results],
-    )
+async def push(scope: Scope, receive: Receive) -> bytes:
+    state = state_of_scope(scope)
+    decode, settings = push_decoder(scope), state.settings
+    body = await read_body(receive, settings.max_body_bytes)
+    request = decode(body, PushLimits(settings.max_push_rows, settings.max_body_bytes))
+    schema = state.pusher.schema(state.plans.catalog, scope["path_params"]["push_source"])
+    parts: list[CheckedRows] = []
+    for part in state.pusher.check(schema, request.rows):
+        if parts:
+            # Others may run between the parts of a big push.
+            await asyncio.sleep(0)
+        parts.append(part)
+    checked = CheckedRows.joined(parts)
+    if request.atomic:
+        state.pusher.require_all(schema, checked)
+    work = functools.partial(state.pusher.write, schema, checked, request.to)
+    return _encode(await state.push_threads.run(work))
+
+
+def _encode(result: PushResult) -> bytes:
+    outcomes = [{"row": row, "outcome": outcome._value_} for row, outcome in enumerate(result.outcomes)]
+    for row, reason in result.reasons.items():
+        outcomes[row]["reason"] = reason
+    counts = {outcome.value: result.outcomes.count(outcome) for outcome in PushOutcome}
+    return orjson.dumps({"received": len(outcomes), **counts, "outcomes": outcomes})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from app import metrics
 from app.arrow_values import from_arrow
-from app.domain import EntityKey, PushOutcome, ViewSpec, WriteRow
+from app.domain import PushOutcome, ViewSpec
 from app.errors import InvalidRequestError
+from app.pushing.batch import RowBatch
 
 _ROWS_PER_WRITE = 2_000
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ class OfflineReader(Protocol):
 class OnlineWriter(Protocol):
     """What materialization needs of an online store."""
 
-    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+    def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         """One outcome per row, in order. Raises StoreUnavailableError."""
 
 
@@ -109,11 +110,11 @@ class Materializer:
         run_id = self._runs.begin_run(self._project, "materialize", view.name, (since, until), now)
         done = applied = 0
         try:
-            for rows in _write_rows(view, table):
-                outcomes = self._writer.write(view, rows)
+            for batch in _batches(view, table):
+                outcomes = self._writer.write(view, batch)
                 applied += outcomes.count(PushOutcome.APPLIED)
-                done += len(rows)
-                metrics.MATERIALIZATION_ROWS.labels(view.name).inc(len(rows))
+                done += len(batch)
+                metrics.MATERIALIZATION_ROWS.labels(view.name).inc(len(batch))
                 progress(done, table.num_rows)
             self._record(view, since, until)
         except BaseException as error:
@@ -127,25 +128,17 @@ class Materializer:
         return max(last - self._overlap, BEGINNING) if last else BEGINNING
 
 
-def _write_rows(view: ViewSpec, table: pa.Table) -> Iterator[list[WriteRow]]:
+def _batches(view: ViewSpec, table: pa.Table) -> Iterator[RowBatch]:
     """The table in pieces, rows with a null join key left out: they belong to nobody."""
-    names = tuple(field.name for field in view.join_keys)
-    for name in names:
-        table = table.filter(pc.is_valid(table[name]))
-    features = [field.name for field in view.features]
+    for field in view.join_keys:
+        table = table.filter(pc.is_valid(table[field.name]))
     dtypes = {field.name: field.dtype for field in [*view.join_keys, *view.features]}
     for batch in table.to_batches(max_chunksize=_ROWS_PER_WRITE):
-        columns = {
-            name: [from_arrow(value, dtypes[name]) for value in batch.column(name).to_pylist()] for name in dtypes
-        }
-        events = batch.column("event_timestamp").to_pylist()
-        created = batch.column("created_timestamp").to_pylist()
-        yield [
-            WriteRow(
-                EntityKey(names, tuple(columns[name][row] for name in names)),
-                {name: columns[name][row] for name in features},
-                events[row],
-                created[row],
-            )
-            for row in range(batch.num_rows)
-        ]
+        yield RowBatch(
+            {
+                name: [from_arrow(value, dtype) for value in batch.column(name).to_pylist()]
+                for name, dtype in dtypes.items()
+            },
+            batch.column("event_timestamp").cast(pa.int64()).to_pylist(),
+            batch.column("created_timestamp").cast(pa.int64()).to_pylist(),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 
@@ -13,12 +14,13 @@ class RowBatch:
 
     `columns` are native values (app.values) by column: the join keys and features of every view that the source feeds,
     None for null. `event` and `created` are timestamps in microseconds since 1970 (UTC); no two rows that Freshet
-    stamped itself share a created one (rule 1).
+    stamped itself share a created one (rule 1). A created one is None where nobody knows it: in rows that are
+    materialized from a source without that column, never in those of a push.
     """
 
     columns: Mapping[str, Sequence[Any]]
     event: Sequence[int]
-    created: Sequence[int]
+    created: Sequence[int | None]
 
     def __len__(self) -> int:
         return len(self.event)
@@ -29,4 +31,15 @@ class RowBatch:
             {name: [values[position] for position in positions] for name, values in self.columns.items()},
             [self.event[position] for position in positions],
             [self.created[position] for position in positions],
+        )
+
+    @classmethod
+    def joined(cls, batches: Sequence[RowBatch]) -> RowBatch:
+        """All rows of batches that have the same columns, of which there is at least one, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        return cls(
+            {name: list(chain.from_iterable(batch.columns[name] for batch in batches)) for name in batches[0].columns},
+            list(chain.from_iterable(batch.event for batch in batches)),
+            list(chain.from_iterable(batch.created for batch in batches)),
         )

@@ -10,19 +10,24 @@ import asyncio
 import heapq
 import itertools
 import threading
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
 
-from app.domain import ViewSpec, WriteRow
+from app.domain import ViewSpec, to_microseconds
 from app.errors import StoreUnavailableError
+from app.pushing.batch import RowBatch
 from app.pushing.ports import OnlineWriter
 from app.threads import finish_in_thread
 
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
+
+_Waiting = tuple[int, int, ViewSpec, RowBatch, int]
+"""Event timestamp, number of arrival, view, and the row: a batch and the row's place in it."""
 
 
 class DueRows:
@@ -31,7 +36,7 @@ class DueRows:
     def __init__(self, writer: OnlineWriter, clock: Callable[[], datetime]) -> None:
         self._writer = writer
         self._clock = clock
-        self._heap: list[tuple[datetime, int, ViewSpec, WriteRow]] = []
+        self._heap: list[_Waiting] = []
         self._order = itertools.count()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -40,10 +45,14 @@ class DueRows:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, view: ViewSpec, row: WriteRow) -> None:
-        """Write `row` when its event timestamp has come. May be called from any thread."""
+    def add(self, view: ViewSpec, batch: RowBatch, places: Sequence[int]) -> None:
+        """Write the rows at these places of a batch, each when its event timestamp has come. From any thread."""
+        if not places:
+            return
+        waiting = batch.take(places)
         with self._lock:
-            heapq.heappush(self._heap, (row.event_timestamp, next(self._order), view, row))
+            for place, event in enumerate(waiting.event):
+                heapq.heappush(self._heap, (event, next(self._order), view, waiting, place))
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._added.set)
 
@@ -57,7 +66,7 @@ class DueRows:
                 continue
             with self._lock:
                 first = self._heap[0][0] if self._heap else None
-            wait = None if first is None else max(0.0, (first - self._clock()).total_seconds())
+            wait = None if first is None else max(0.0, (first - to_microseconds(self._clock())) / 1e6)
             try:
                 await asyncio.wait_for(self._added.wait(), wait)
             except TimeoutError:
@@ -65,18 +74,43 @@ class DueRows:
 
     def write_due(self) -> bool:
         """Write every row that is due; False when the store was unavailable and they wait on."""
-        now = self._clock()
-        while True:
-            with self._lock:
-                if not self._heap or self._heap[0][0] > now:
-                    return True
-                item = heapq.heappop(self._heap)
-            try:
-                self._writer.write(item[2], [item[3]])
-            except StoreUnavailableError as error:
-                with self._lock:
-                    heapq.heappush(self._heap, item)
-                log.warning("rows that are due wait for the online store", rows=len(self._heap), reason=error.detail)
-                return False
-            except Exception as error:  # one bad row (its view is gone, say) must not hold up the others
-                log.warning("a row that was due cannot be written", view=item[2].name, error=type(error).__name__)
+        now = to_microseconds(self._clock())
+        while due := self._take(now):
+            groups: dict[tuple[str, int], list[_Waiting]] = defaultdict(list)
+            for item in due:
+                # Rows that came together go together; the store keeps the newest whatever the order.
+                groups[item[2].stored_as, id(item[3])].append(item)
+            waiting = list(groups.values())
+            while waiting:
+                try:
+                    self._write(waiting[0])
+                except StoreUnavailableError as error:
+                    with self._lock:
+                        for item in itertools.chain.from_iterable(waiting):
+                            heapq.heappush(self._heap, item)
+                    log.warning(
+                        "rows that are due wait for the online store", rows=len(self._heap), reason=error.detail
+                    )
+                    return False
+                waiting.pop(0)
+        return True
+
+    def _take(self, now: int) -> list[_Waiting]:
+        with self._lock:
+            due = []
+            while self._heap and self._heap[0][0] <= now:
+                due.append(heapq.heappop(self._heap))
+            return due
+
+    def _write(self, items: Sequence[_Waiting]) -> None:
+        view, batch = items[0][2], items[0][3]
+        try:
+            self._writer.write(view, batch.take([item[4] for item in items]))
+        except StoreUnavailableError:
+            raise
+        except Exception as error:  # one bad row (its view is gone, say) must not hold up the others
+            if len(items) > 1:
+                for item in items:
+                    self._write([item])
+            else:
+                log.warning("a row that was due cannot be written", view=view.name, error=type(error).__name__)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from app.domain import PushOutcome, Row, ViewSpec, WriteRow
+from app.domain import PushOutcome, Row, ViewSpec
+from app.pushing.batch import RowBatch
 
 
 class OnlineWriter(Protocol):
     """An online store that keeps rule 4: never an older row over a newer one, whoever writes."""
 
-    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
-        """One outcome per row, in order. Raises StoreUnavailableError."""
+    def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
+        """Write the view's columns of these rows; one outcome per row, in order. Raises StoreUnavailableError."""
 
 
 class OfflineWriter(Protocol):

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from app import metrics
-from app.domain import Catalog, EntityKey, PushOutcome, PushTarget, ViewSpec, WriteRow
+from app.domain import Catalog, PushOutcome, PushTarget, ViewSpec, to_microseconds, to_moment
 from app.errors import InvalidRequestError, NotFoundError, StoreUnavailableError
+from app.pushing.batch import RowBatch
+from app.pushing.checked import CheckedRows
 from app.pushing.due import DueRows
 from app.pushing.ports import OfflineWriter, OnlineWriter
-from app.pushing.rows import PushedRow, RejectedRow, RowSchema
+from app.pushing.schema import PushedColumns, PushSchema
+from app.pushing.stamps import Stamps
+
+_AHEAD = "ahead of the clock: written online when it is due"
+_LATE = "older than what is stored"
+_WRITTEN = (PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE)
+"""The outcomes of a row in several views, the one that counts for the row first."""
 
 
-@dataclass(frozen=True)
-class RowResult:
-    """What became of the row at `row` (its position in the request), and why where that needs saying."""
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What became of every row, in the order of the request, and why where that needs saying (by position)."""
 
-    row: int
-    outcome: PushOutcome
-    reason: str | None = None
+    outcomes: Sequence[PushOutcome]
+    reasons: Mapping[int, str]
 
 
 class Pusher:
@@ -41,66 +47,89 @@ class Pusher:
         self._due = due
         self._clock = clock
         self._skew = max_clock_skew
-        self._last_created: datetime | None = None
-        self._lock = threading.Lock()
+        self._stamps = Stamps()
+        self._schemas: tuple[Catalog | None, dict[str, PushSchema]] = (None, {})
 
-    def push(self, catalog: Catalog, push_source: str, rows: Sequence[Any], target: PushTarget) -> list[RowResult]:
-        """Check every row, write the valid ones, and tell what became of each, in the order given. Blocks.
+    def schema(self, catalog: Catalog, push_source: str) -> PushSchema:
+        """The schema of a push source, compiled once per catalog. Raises NotFoundError for one that is not in it, and
+        InvalidRequestError for one that no view reads."""
+        if self._schemas[0] is not catalog:
+            self._schemas = (catalog, {})
+        schemas = self._schemas[1]
+        schema = schemas.get(push_source)
+        if schema is None:
+            schema = schemas[push_source] = PushSchema(push_source, _views(catalog, push_source), self._skew)
+        return schema
 
-        Raises NotFoundError for an unknown push source and StoreUnavailableError when a store does not answer.
+    def check(self, schema: PushSchema, rows: Sequence[Any] | PushedColumns) -> Iterator[CheckedRows]:
+        """Check rows by the clock of this moment, in parts between which others may run; see PushSchema.check."""
+        return schema.check(rows, to_microseconds(self._clock()))
+
+    def require_all(self, schema: PushSchema, checked: CheckedRows) -> None:
+        """Raises InvalidRequestError with every fault of every row, unless all rows may be written."""
+        if checked.rejected:
+            metrics.PUSH_ROWS.labels(schema.push_source, PushOutcome.REJECTED.value).inc(len(checked.rejected))
+            faults = [fault for row in checked.rejected for fault in row.field_errors()]
+            raise InvalidRequestError("Rows were rejected, and all or none are written", faults)
+
+    def write(self, schema: PushSchema, checked: CheckedRows, target: PushTarget) -> PushResult:
+        """Write the rows that were found valid, and tell what became of each. Blocks.
+
+        Raises StoreUnavailableError when a store does not answer.
         """
-        views = _views(catalog, push_source)
-        now = self._clock()
-        schema = RowSchema(views)
-        checked = [schema.check(position, row, now, self._skew) for position, row in enumerate(rows)]
-        valid = [row for row in checked if isinstance(row, PushedRow)]
-        created = [row.created_timestamp or self._next_created(now) for row in valid]
-        if target.offline and valid:
-            times = [(row.event_timestamp, stamp) for row, stamp in zip(valid, created, strict=True)]
-            self._offline.append(views, [row.values for row in valid], times)
-        results = {row.position: RowResult(row.position, PushOutcome.APPLIED) for row in valid}
-        if target.online and valid:
-            results.update(self._write_online(views, valid, created, now, kept=target.offline))
-        for row in checked:
-            if isinstance(row, RejectedRow):
-                results[row.position] = RowResult(row.position, PushOutcome.REJECTED, row.reason)
-        for result in results.values():
-            metrics.PUSH_ROWS.labels(push_source, result.outcome.value).inc()
-        return [results[position] for position in range(len(rows))]
+        now = to_microseconds(self._clock())
+        batch = self._stamps.stamp(checked.batch, now)
+        if target.offline and len(batch):
+            self._append(schema.views, batch)
+        outcomes: Sequence[PushOutcome] = [PushOutcome.APPLIED] * len(batch)
+        reasons = {}
+        if target.online and len(batch):
+            outcomes, ahead = self._write_online(schema.views, batch, now, kept=target.offline)
+            reasons = {checked.positions[place]: _AHEAD for place in ahead}
+            if PushOutcome.LATE in outcomes:
+                late = (place for place, outcome in enumerate(outcomes) if outcome is PushOutcome.LATE)
+                reasons.update((checked.positions[place], _LATE) for place in late)
+        return _counted(schema.push_source, _with_rejected(checked, outcomes, reasons))
+
+    def push(
+        self, catalog: Catalog, push_source: str, rows: Sequence[Any] | PushedColumns, target: PushTarget
+    ) -> PushResult:
+        """All of it at once, for rows of which there is at least one. Blocks."""
+        schema = self.schema(catalog, push_source)
+        return self.write(schema, CheckedRows.joined(list(self.check(schema, rows))), target)
+
+    def _append(self, views: Sequence[ViewSpec], batch: RowBatch) -> None:
+        rows = [dict(zip(batch.columns, values, strict=True)) for values in zip(*batch.columns.values(), strict=True)]
+        times = [
+            (to_moment(event), to_moment(created))
+            for event, created in zip(batch.event, batch.created, strict=True)
+            if created is not None  # every row was stamped
+        ]
+        self._offline.append(views, rows, times)
 
     def _write_online(
-        self,
-        views: Sequence[ViewSpec],
-        rows: Sequence[PushedRow],
-        created: Sequence[datetime],
-        now: datetime,
-        kept: bool,
-    ) -> dict[int, RowResult]:
-        outcomes: dict[int, list[PushOutcome]] = {row.position: [] for row in rows}
-        due = [row.event_timestamp <= now for row in rows]
+        self, views: Sequence[ViewSpec], batch: RowBatch, now: int, kept: bool
+    ) -> tuple[Sequence[PushOutcome], Sequence[int]]:
+        """The outcome of each row over all views, and the places of those that are not due yet."""
+        ahead = [place for place, event in enumerate(batch.event) if event > now] if max(batch.event) > now else []
+        due = [place for place, event in enumerate(batch.event) if event <= now] if ahead else range(len(batch))
+        ready = batch.take(due) if ahead else batch
+        found: list[Sequence[PushOutcome]] = []
         for view in (view for view in views if view.online and view.enabled):
-            writes = [_write_row(view, row, stamp) for row, stamp in zip(rows, created, strict=True)]
-            ready = [write for write, is_due in zip(writes, due, strict=True) if is_due]
             try:
-                written = iter(self._online.write(view, ready) if ready else [])
+                if due:
+                    found.append(self._online.write(view, ready))
             except StoreUnavailableError as error:
                 detail = "The rows are kept offline; push them again with to=online" if kept else "Nothing was kept"
                 raise StoreUnavailableError(f"{error.detail}. {detail}") from error
-            for row, write, is_due in zip(rows, writes, due, strict=True):
-                if is_due:
-                    outcomes[row.position].append(next(written))
-                else:
-                    self._due.add(view, write)
-        ahead = "ahead of the clock: written online when it is due"
-        reasons = {row.position: None if is_due else ahead for row, is_due in zip(rows, due, strict=True)}
-        return {position: _result(position, found, reasons[position]) for position, found in outcomes.items()}
-
-    def _next_created(self, now: datetime) -> datetime:
-        # Rule 1 breaks ties of event timestamps by the created one, so no two rows may share what we stamp.
-        with self._lock:
-            last = self._last_created
-            self._last_created = now if last is None or now > last else last + timedelta(microseconds=1)
-            return self._last_created
+            self._due.add(view, batch, ahead)
+        merged = _merged(found, len(due))
+        if not ahead:
+            return merged, ahead
+        outcomes = [PushOutcome.APPLIED] * len(batch)
+        for place, outcome in zip(due, merged, strict=True):
+            outcomes[place] = outcome
+        return outcomes, ahead
 
 
 def _views(catalog: Catalog, push_source: str) -> list[ViewSpec]:
@@ -113,21 +142,28 @@ def _views(catalog: Catalog, push_source: str) -> list[ViewSpec]:
     return views
 
 
-def _write_row(view: ViewSpec, row: PushedRow, created: datetime) -> WriteRow:
-    names = tuple(field.name for field in view.join_keys)
-    return WriteRow(
-        key=EntityKey(names, tuple(row.values[name] for name in names)),
-        values={field.name: row.values[field.name] for field in view.features},
-        event_timestamp=row.event_timestamp,
-        created_timestamp=created,
-    )
+def _merged(found: Sequence[Sequence[PushOutcome]], rows: int) -> Sequence[PushOutcome]:
+    """One outcome per row over all views: applied where any view took the row, or none was written."""
+    if not found:
+        return [PushOutcome.APPLIED] * rows
+    if len(found) == 1:
+        return found[0]
+    return [next(outcome for outcome in _WRITTEN if outcome in row) for row in zip(*found, strict=True)]
 
 
-def _result(position: int, outcomes: Sequence[PushOutcome], reason: str | None) -> RowResult:
-    """One outcome over all views: applied where any view took the row, or none was written yet."""
-    if not outcomes:
-        return RowResult(position, PushOutcome.APPLIED, reason)
-    for outcome in (PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE):
-        if outcome in outcomes:
-            return RowResult(position, outcome, "older than what is stored" if outcome is PushOutcome.LATE else None)
-    raise AssertionError(f"no outcome among {outcomes}")
+def _with_rejected(checked: CheckedRows, outcomes: Sequence[PushOutcome], reasons: dict[int, str]) -> PushResult:
+    if not checked.rejected:
+        return PushResult(outcomes, reasons)
+    every = [PushOutcome.REJECTED] * len(checked)
+    for position, outcome in zip(checked.positions, outcomes, strict=True):
+        every[position] = outcome
+    reasons.update((row.position, row.reason) for row in checked.rejected)
+    return PushResult(every, reasons)
+
+
+def _counted(push_source: str, result: PushResult) -> PushResult:
+    for outcome in PushOutcome:
+        number = result.outcomes.count(outcome)
+        if number:
+            metrics.PUSH_ROWS.labels(push_source, outcome.value).inc(number)
+    return result

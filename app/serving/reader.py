@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.domain import OnStale
+from app.domain import OnStale, to_microseconds
 from app.errors import StaleFeaturesError
 from app.serving.plan import PlannedTransform, ServingPlan
 from app.serving.ports import ViewColumns
 from app.serving.request import OnlineRequest
-from app.serving.rules import NOT_FOUND, NULL, OLD, microseconds, shorter
+from app.serving.rules import NOT_FOUND, NULL, OLD, shorter
 from app.serving.shape import PRESENT
 from app.serving.transforms import Input, transform
 from app.threads import DaemonThreads, awaitable
@@ -44,7 +44,7 @@ async def read_features(
     the function of an on-demand view fails.
     """
     views = await plan.read.fetch(request.entities, request.rows)
-    at = microseconds(now)
+    at = to_microseconds(now)
     exceptions = [
         _exceptions(columns.moments, at, shorter(planned.max_age, request.max_staleness))
         for planned, columns in zip(plan.views, views, strict=True)

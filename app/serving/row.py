@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.domain import OnStale
+from app.domain import OnStale, to_microseconds
 from app.serving.plan import ServingPlan
 from app.serving.reader import OnlineResult, read_features, refuse_stale
 from app.serving.request import OnlineRequest
-from app.serving.rules import NOT_FOUND, NULL, OLD, microseconds, shorter
+from app.serving.rules import NOT_FOUND, NULL, OLD, shorter
 from app.serving.shape import PRESENT
 from app.threads import DaemonThreads
 
@@ -34,7 +34,7 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
     if plan.transforms:
         return _only_row(await read_features(plan, request, now, threads))
     found = await plan.read.fetch_row(request.entities)
-    cells, moments, at = found.values, found.moments, microseconds(now)
+    cells, moments, at = found.values, found.moments, to_microseconds(now)
     odd: dict[int, str] | None = None
     for view, moment in enumerate(moments):
         if moment is None or moment > at:

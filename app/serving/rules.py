@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from app.domain import ValueStatus
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 NULL = ValueStatus.NULL_VALUE.value
 NOT_FOUND = ValueStatus.NOT_FOUND.value
 OLD = ValueStatus.OUTSIDE_MAX_AGE.value
-
-
-def microseconds(moment: datetime) -> int:
-    """An aware moment as microseconds since 1970."""
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def shorter(ttl: int | None, max_staleness: timedelta | None) -> int | None:

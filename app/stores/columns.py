@@ -28,7 +28,6 @@ ColumnDecoder = Callable[[Cells], tuple[list[Any], list[int]]]
 
 # Below this many numpy costs more than it saves.
 _FEW = 16
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _times_of(seconds: Iterable[int]) -> Iterator[datetime]:
@@ -150,9 +149,3 @@ def decode_moments(cells: Cells) -> list[int | None]:
     for position in gaps:
         moments.insert(position, None)
     return moments
-
-
-def to_microseconds(moment: datetime) -> int:
-    """An aware moment as microseconds since 1970."""
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -4,7 +4,9 @@
 -- ARGV[1]  expiry of the hash in seconds, 0 for none
 -- ARGV[2]  name of the event timestamp field, `_ts:<view>`
 -- ARGV[3]  name of our clock field, `_fc:<view>`: the bytes of the event timestamp, then those of the created one
--- then for each row: n, event timestamp, created timestamp (may be empty), n times field and value
+-- then the names of the n feature fields
+-- then n + 2 columns: event timestamps, created timestamps (an empty one is none), and the values of each feature. A
+-- column is the lengths of its cells, one per row, as little-endian 32-bit integers, and then the cells themselves.
 -- Returns for each row 1 applied, 0 late, 2 duplicate.
 --
 -- Timestamps are serialized protobuf Timestamps. They are compared as (seconds, nanos) pairs, because a double cannot
@@ -58,33 +60,57 @@ local function stored_created(clock, event)
   return string.sub(clock, after)
 end
 
-local function decide(key, event, created, fields, values)
-  local current = redis.call('HMGET', key, ARGV[2], ARGV[3], unpack(fields))
+local rows = #KEYS
+local features = (#ARGV - 5) / 2
+
+local function column(packed)
+  local lengths = {struct.unpack('<' .. string.rep('I4', rows), packed)}
+  local cells, at = {}, rows * 4 + 1
+  for i = 1, rows do
+    local after = at + lengths[i]
+    cells[i] = string.sub(packed, at, after - 1)
+    at = after
+  end
+  return cells
+end
+
+local fields, columns = {}, {}
+for j = 1, features do
+  fields[j] = ARGV[3 + j]
+  columns[j] = column(ARGV[5 + features + j])
+end
+
+local function same(key, row)
+  local current = redis.call('HMGET', key, unpack(fields))
+  for j = 1, features do
+    if current[j] ~= columns[j][row] then return false end
+  end
+  return true
+end
+
+local function decide(key, row, event, created)
+  local current = redis.call('HMGET', key, ARGV[2], ARGV[3])
   if not current[1] then return 1 end
   local order = compare(event, current[1])
   if order == 0 then order = compare_created(created, stored_created(current[2], current[1])) end
   if order ~= 0 then return order > 0 and 1 or 0 end
-  for i, value in ipairs(values) do
-    if current[i + 2] ~= value then return 1 end
-  end
-  return 2
+  return features > 0 and not same(key, row) and 1 or 2
 end
 
 local expiry = tonumber(ARGV[1])
+local events, all_created = column(ARGV[4 + features]), column(ARGV[5 + features])
+-- What HSET takes: the names stay, the values change from row to row.
+local cells = {ARGV[2], '', ARGV[3], ''}
+for j = 1, features do cells[3 + 2 * j] = fields[j] end
 local outcomes = {}
-local at = 4
 for i, key in ipairs(KEYS) do
-  local count, event, created = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
-  local fields, values, pairs_ = {}, {}, {ARGV[2], event, ARGV[3], event .. created}
-  at = at + 3
-  for j = 1, count do
-    fields[j], values[j] = ARGV[at], ARGV[at + 1]
-    pairs_[#pairs_ + 1] = fields[j]
-    pairs_[#pairs_ + 1] = values[j]
-    at = at + 2
+  local event, created = events[i], all_created[i]
+  local outcome = decide(key, i, event, created)
+  if outcome == 1 then
+    cells[2], cells[4] = event, event .. created
+    for j = 1, features do cells[4 + 2 * j] = columns[j][i] end
+    redis.call('HSET', key, unpack(cells))
   end
-  local outcome = decide(key, event, created, fields, values)
-  if outcome == 1 then redis.call('HSET', key, unpack(pairs_)) end
   if outcome > 0 and expiry > 0 then redis.call('EXPIRE', key, expiry) end
   outcomes[i] = outcome
 end

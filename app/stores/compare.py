@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from app.domain import PushOutcome
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
-    """A row as an online store keeps it: exact times in UTC and serialized values by feature name."""
+    """A row as an online store keeps it: times in microseconds since 1970, serialized values by feature name."""
 
-    event: datetime
-    created: datetime | None
+    event: int
+    created: int | None
     values: Mapping[str, bytes]
 
 

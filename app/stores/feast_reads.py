@@ -7,10 +7,9 @@ from typing import Any
 
 from feast import FeatureView, RepoConfig
 
-from app.domain import EntityKey, OnlineRow
+from app.domain import EntityKey, OnlineRow, to_microseconds
 from app.errors import StoreUnavailableError
 from app.serving.ports import PreparedRead, ViewColumns, ViewRead
-from app.stores.columns import to_microseconds
 from app.stores.protos import decode_row, encode_key
 from app.stores.read_threads import ReadThreads
 

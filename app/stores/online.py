@@ -13,13 +13,15 @@ from typing import Any
 
 from feast import FeatureView
 
-from app.domain import PushOutcome, ViewSpec, WriteRow
+from app.domain import PushOutcome, ViewSpec, to_microseconds
 from app.errors import NotFoundError
+from app.pushing.batch import RowBatch
 from app.serving.ports import PreparedRead, ViewRead
 from app.stores.compare import Stored, judge
 from app.stores.protos import FeastRow, decode_row, encode_rows
 from app.stores.reads import open_reads
 from app.stores.repo import FeastRepo
+from app.stores.rows import RowEncoder
 
 
 class FeastOnlineStore:
@@ -32,6 +34,8 @@ class FeastOnlineStore:
         self._views: Mapping[str, FeatureView] = {}
         self._fields: Mapping[frozenset[str], int] = {}
         """How many fields the views of the same join keys keep for an entity."""
+        self._encoders: dict[str, RowEncoder] = {}
+        """By `ViewSpec.stored_as`; each is made when it is first needed, and again when the view has changed."""
         self._lock = threading.Lock()
 
     def use(self, views: Mapping[str, FeatureView], specs: Iterable[ViewSpec] = ()) -> None:
@@ -47,20 +51,25 @@ class FeastOnlineStore:
         """The read of these views, by the fastest way that this store has. Raises NotServableError."""
         return self._reads.prepare([(read, self._feast_view(read.view)) for read in views], self._fields)
 
-    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
-        """Write rows newest-wins; one outcome per row, in order. Raises StoreUnavailableError."""
-        dtypes = {field.name: field.dtype for field in view.features}
-        data = encode_rows(rows, [field.dtype for field in view.join_keys], dtypes)
-        return self.write_encoded(view, data)
+    def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
+        """Write the view's columns of a batch newest-wins; one outcome per row, in order.
 
-    def write_encoded(self, view: ViewSpec, data: Sequence[FeastRow]) -> list[PushOutcome]:
-        """The same for rows that are Feast messages already."""
+        Raises StoreUnavailableError, and InvalidRequestError for a nested value that Feast has no form for.
+        """
         table = self._feast_view(view)
         if hasattr(self._store, "write_rows"):
-            outcomes: list[PushOutcome] = self._store.write_rows(self._config, table, data)
+            outcomes: list[PushOutcome] = self._store.write_rows(self._config, table, self._encoder(view).encode(batch))
             return outcomes
+        data = encode_rows(view, batch)
         with self._lock:
             return self._guarded_write(table, data)
+
+    def _encoder(self, view: ViewSpec) -> RowEncoder:
+        encoder = self._encoders.get(view.stored_as)
+        if encoder is None or encoder.view is not view:
+            encoder = RowEncoder(view, self._config.entity_key_serialization_version)
+            self._encoders[view.stored_as] = encoder
+        return encoder
 
     def _guarded_write(self, table: FeatureView, data: Sequence[FeastRow]) -> list[PushOutcome]:
         names = [feature.name for feature in table.features]
@@ -69,12 +78,15 @@ class FeastOnlineStore:
         for (proto, *_), (timestamp, values) in zip(data, found, strict=True):
             if decode_row(timestamp, values) is not None:
                 serialized = {name: value.SerializeToString() for name, value in values.items()}
-                stored[proto.SerializeToString(deterministic=True)] = Stored(timestamp, None, serialized)
+                stored[proto.SerializeToString(deterministic=True)] = Stored(
+                    to_microseconds(timestamp), None, serialized
+                )
         outcomes: list[PushOutcome] = []
         winners: dict[bytes, FeastRow] = {}
         for row in data:
             key = row[0].SerializeToString(deterministic=True)
-            candidate = Stored(row[2], None, {name: value.SerializeToString() for name, value in row[1].items()})
+            values = {name: value.SerializeToString() for name, value in row[1].items()}
+            candidate = Stored(to_microseconds(row[2]), None, values)
             outcomes.append(judge(stored.get(key), candidate))
             if outcomes[-1] is PushOutcome.APPLIED:
                 stored[key], winners[key] = candidate, row

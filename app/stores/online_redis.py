@@ -7,6 +7,7 @@ writes. The created timestamp lies beside it in `_fc:<view>` (see compare.lua).
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,15 +18,17 @@ from typing import Any, Literal, cast
 import redis
 from feast import FeatureView, RepoConfig
 from feast.infra.online_stores import redis as stock
-from feast.infra.online_stores.helpers import _mmh3, _redis_key, compute_versioned_name
+from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
-from app.domain import PushOutcome, utc
+from app.domain import PushOutcome
 from app.stores import redis_clients
-from app.stores.protos import FeastRow, Progress, decode_timestamp, encode_timestamp
+from app.stores.encoders import encode_times
+from app.stores.protos import FeastRow, Progress, decode_timestamp
 from app.stores.redis_errors import store_errors
 from app.stores.redis_keys import project_keys
+from app.stores.rows import EncodedRows, from_feast
 
 _SCRIPT = (Path(__file__).parent / "compare.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -82,7 +85,8 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None
     ) -> None:
         """Feast's write: older rows are left out, silently, as this interface knows no outcomes."""
-        self.write_rows(config, table, data)
+        for rows in from_feast(data, config.entity_key_serialization_version):
+            self.write_rows(config, table, rows)
         if progress:
             progress(len(data))
 
@@ -92,18 +96,22 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         """The same write for Feast's async push; it blocks the loop for the length of one batch."""
         self.online_write_batch(config, table, data, progress)
 
-    def write_rows(self, config: RepoConfig, table: FeatureView, data: Sequence[FeastRow]) -> list[PushOutcome]:
+    def write_rows(self, config: RepoConfig, table: FeatureView, rows: EncodedRows) -> list[PushOutcome]:
         """Compare-and-set of every row; each is atomic in Redis, against every other writer that uses this script."""
         store = config.online_store
         view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
         # A Cluster wants all keys of one script in one slot; there it is a script per row.
         step = 1 if store.redis_type == stock.RedisType.redis_cluster else _ROWS_PER_SCRIPT
+        project = config.project.encode()
+        keys = [key + project for key in rows.keys]
+        names = [store.key_ttl_seconds or 0, *_names(view, rows.features)]
+        columns = [encode_times(rows.event), encode_times(rows.created), *rows.cells]
         outcomes: list[PushOutcome] = []
         with self._using(store, store.write_timeout) as client:
-            for start in range(0, len(data), step):
-                chunk = data[start : start + step]
-                keys = [_redis_key(config.project, row[0], config.entity_key_serialization_version) for row in chunk]
-                replies = _evaluate(client, keys, _arguments(view, store.key_ttl_seconds or 0, chunk))
+            for start in range(0, len(keys), step):
+                stop = start + step
+                packed = [cells.packed(start, stop) for cells in columns]
+                replies = _evaluate(client, keys[start:stop], [*names, *packed])
                 outcomes += [_OUTCOMES[reply] for reply in replies]
         return outcomes
 
@@ -165,7 +173,7 @@ class RedisOnlineStore(stock.RedisOnlineStore):
                 raise
 
 
-def _evaluate(client: Any, keys: Sequence[bytes], arguments: Sequence[bytes | str | int]) -> list[int]:
+def _evaluate(client: Any, keys: Sequence[bytes], arguments: Sequence[bytes | int]) -> list[int]:
     """Run the script where the keys are. redis-py's own would load it into every master first, hung ones included."""
     try:
         replies: list[int] = client.evalsha(_SCRIPT_SHA, len(keys), *keys, *arguments)
@@ -174,13 +182,10 @@ def _evaluate(client: Any, keys: Sequence[bytes], arguments: Sequence[bytes | st
     return replies
 
 
-def _arguments(view: str, expiry: int, rows: Sequence[FeastRow]) -> list[bytes | str | int]:
-    arguments: list[bytes | str | int] = [expiry, f"_ts:{view}", f"_fc:{view}"]
-    for _, values, event, created in rows:
-        arguments += [len(values), encode_timestamp(utc(event)), encode_timestamp(utc(created)) if created else b""]
-        for name, value in values.items():
-            arguments += [_mmh3(f"{view}:{name}"), value.SerializeToString()]
-    return arguments
+@functools.lru_cache(maxsize=1000)
+def _names(view: str, features: tuple[str, ...]) -> tuple[bytes, ...]:
+    """The hash fields of a view as compare.lua wants them: its two times, then its features."""
+    return (f"_ts:{view}".encode(), f"_fc:{view}".encode(), *(_mmh3(f"{view}:{name}") for name in features))
 
 
 def _row(names: Sequence[str], reply: Sequence[bytes | None]) -> tuple[datetime | None, dict[str, ValueProto] | None]:

@@ -12,8 +12,8 @@ import contextlib
 import queue
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig
@@ -24,13 +24,13 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.utils import to_naive_utc
 
-from app.domain import PushOutcome, utc
+from app.domain import PushOutcome, to_microseconds, to_moment
 from app.errors import StoreUnavailableError
 from app.stores.compare import Stored, judge
 from app.stores.protos import FeastRow, Progress
+from app.stores.rows import EncodedRows, from_feast
 
 _CLOCK = "_fc"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # SQLite's default limit of bound parameters is 32,766; three per row leave room.
 _KEYS_PER_QUERY = 5_000
 _READ_PATIENCE = 0.1
@@ -75,54 +75,41 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Progress | None
     ) -> None:
         """Feast's write: older rows are left out, silently, as this interface knows no outcomes."""
-        self.write_rows(config, table, data)
+        for rows in from_feast(data, config.entity_key_serialization_version):
+            self.write_rows(config, table, rows)
         if progress:
             progress(len(data))
 
-    def write_rows(self, config: RepoConfig, table: FeatureView, data: Sequence[FeastRow]) -> list[PushOutcome]:
+    def write_rows(self, config: RepoConfig, table: FeatureView, rows: EncodedRows) -> list[PushOutcome]:
         """Compare-and-set of every row, in one transaction that no other writer can interleave with."""
         name, clock = _table_name(config, table), _clock_of(table)
-        keys = [_key(config, row[0]) for row in data]
         outcomes: list[PushOutcome] = []
+        winners: dict[bytes, Stored] = {}
+        cells = zip(*rows.cells, strict=True) if rows.features else [()] * len(rows)
         with self._borrowed(config) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            stored = self._stored(connection, name, clock, keys)
-            for key, (_, values, event, created) in zip(keys, data, strict=True):
-                row = Stored(
-                    utc(event), utc(created) if created else None, {n: v.SerializeToString() for n, v in values.items()}
-                )
+            stored = self._stored(connection, name, clock, rows.keys)
+            for key, event, created, values in zip(rows.keys, rows.event, rows.created, cells, strict=True):
+                row = Stored(event, created, dict(zip(rows.features, values, strict=True)))
                 outcome = judge(stored.get(key), row)
                 outcomes.append(outcome)
                 if outcome is PushOutcome.APPLIED:
-                    self._upsert(connection, name, clock, key, values, row)
-                    previous = stored.get(key)
-                    stored[key] = Stored(
-                        row.event, row.created, {**(previous.values if previous else {}), **row.values}
-                    )
+                    stored[key] = winners[key] = row
+            self._upsert(connection, name, clock, winners)
         return outcomes
 
     @staticmethod
-    def _upsert(
-        connection: sqlite3.Connection, name: str, clock: str, key: bytes, values: dict[str, ValueProto], row: Stored
-    ) -> None:
-        times_cell = ValueProto()
-        times = [row.event, *([row.created] if row.created else [])]
-        times_cell.int64_list_val.val.extend([_stock_seconds(row.event), *map(_micros, times)])
+    def _upsert(connection: sqlite3.Connection, name: str, clock: str, rows: Mapping[bytes, Stored]) -> None:
         connection.executemany(
             f"INSERT INTO {_quoted(name)} (entity_key, feature_name, value, value_text, event_ts, created_ts) "  # noqa: S608
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, "
             "value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = excluded.created_ts",
-            [
-                (
-                    key,
-                    feature,
-                    value.SerializeToString(),
-                    extract_text_and_num(value, False)[0],
-                    _stock_seconds(row.event),
-                    None if row.created is None else _stock_seconds(row.created),
-                )
-                for feature, value in {**values, clock: times_cell}.items()
-            ],
+            (
+                (key, feature, cell, _text(cell), seconds, created)
+                for key, row in rows.items()
+                for seconds, created in [(_stock_seconds(row.event), _stock_created(row))]
+                for feature, cell in {**row.values, clock: _clock_cell(row)}.items()
+            ),
         )
 
     def online_read(
@@ -140,7 +127,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         return [
             (None, None)
             if (row := stored.get(key)) is None
-            else (row.event, {name: ValueProto.FromString(row.values.get(name, b"")) for name in wanted})
+            else (to_moment(row.event), {name: ValueProto.FromString(row.values.get(name, b"")) for name in wanted})
             for key in keys
         ]
 
@@ -224,7 +211,7 @@ def _exact(clock: bytes | None, seconds: Any) -> int:
         stock_seconds, event, *_ = ValueProto.FromString(clock).int64_list_val.val
         if seconds is None or stock_seconds == int(seconds):
             return int(event)
-    return _micros(_from_stock(int(seconds or 0)))
+    return _from_stock(int(seconds or 0))
 
 
 def _row(features: dict[str, tuple[bytes, Any, Any]], clock_name: str) -> Stored:
@@ -235,8 +222,7 @@ def _row(features: dict[str, tuple[bytes, Any, Any]], clock_name: str) -> Stored
     if clock is not None:
         stock_seconds, *micros = ValueProto.FromString(clock[0]).int64_list_val.val
         if seconds is None or stock_seconds == seconds:
-            times = [_EPOCH + timedelta(microseconds=value) for value in micros]
-            return Stored(times[0], times[1] if len(times) > 1 else None, values)
+            return Stored(micros[0], micros[1] if len(micros) > 1 else None, values)
     return Stored(_from_stock(seconds or 0), None if created is None else _from_stock(created), values)
 
 
@@ -248,18 +234,32 @@ def _clock_of(table: FeatureView) -> str:
     return clock
 
 
-def _stock_seconds(moment: datetime) -> int:
+def _clock_cell(row: Stored) -> bytes:
+    cell = ValueProto()
+    times = [row.event] if row.created is None else [row.event, row.created]
+    cell.int64_list_val.val.extend([_stock_seconds(row.event), *times])
+    return bytes(cell.SerializeToString())
+
+
+def _text(cell: bytes) -> str | None:
+    """What stock Feast keeps beside a value as text."""
+    text: str | None = extract_text_and_num(ValueProto.FromString(cell), False)[0]
+    return text
+
+
+def _stock_seconds(microseconds: int) -> int:
     # Feast's adapter calls timestamp() on the naive UTC time, which Python takes for local time. Whoever shares the
     # file with stock Feast must shift by the same zone.
-    return int(to_naive_utc(moment).timestamp())
+    return int(to_naive_utc(to_moment(microseconds)).timestamp())
 
 
-def _from_stock(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds).replace(tzinfo=UTC)  # noqa: DTZ006 - the inverse of _stock_seconds
+def _stock_created(row: Stored) -> int | None:
+    return None if row.created is None else _stock_seconds(row.created)
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+def _from_stock(seconds: int) -> int:
+    moment = datetime.fromtimestamp(seconds)  # noqa: DTZ006 - the inverse of _stock_seconds
+    return to_microseconds(moment.replace(tzinfo=UTC))
 
 
 def _key(config: RepoConfig, key: EntityKeyProto) -> bytes:

@@ -16,8 +16,9 @@ from feast.type_map import feast_value_type_to_python_type, python_values_to_pro
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from app.domain import EntityKey, OnlineRow, WriteRow, utc
+from app.domain import EntityKey, FieldSpec, OnlineRow, ViewSpec, to_moment, utc
 from app.errors import FieldError, InvalidRequestError
+from app.pushing.batch import RowBatch
 
 _SCALAR_FIELDS = {
     "INT32": "int32_val",
@@ -138,28 +139,34 @@ FeastRow = tuple[EntityKeyProto, dict[str, ValueProto], datetime, datetime | Non
 """A row as Feast's online stores take it: key, values, event timestamp, created timestamp."""
 
 
-def encode_rows(rows: Sequence[WriteRow], key_dtypes: Sequence[str], dtypes: Mapping[str, str]) -> list[FeastRow]:
-    """Rows as Feast's online stores take them; `dtypes` are the types of the view's features by name.
+def encode_rows(view: ViewSpec, batch: RowBatch) -> list[FeastRow]:
+    """The view's columns of a batch as Feast's online stores take them.
 
     Raises InvalidRequestError for a nested value that Feast has no form for.
     """
+    names = tuple(field.name for field in view.join_keys)
+    dtypes = [field.dtype for field in view.join_keys]
+    keys = zip(*(batch.columns[name] for name in names), strict=True) if names else [()] * len(batch)
+    features = [encode_column(batch.columns[field.name], field) for field in view.features]
     return [
         (
-            encode_key(row.key, key_dtypes),
-            {name: _encode_feature(name, value, dtypes[name]) for name, value in row.values.items()},
-            row.event_timestamp,
-            row.created_timestamp,
+            encode_key(EntityKey(names, key), dtypes),
+            {field.name: column[row] for field, column in zip(view.features, features, strict=True)},
+            to_moment(batch.event[row]),
+            None if created is None else to_moment(created),
         )
-        for row in rows
+        for row, (key, created) in enumerate(zip(keys, batch.created, strict=True))
     ]
 
 
-def _encode_feature(name: str, value: Any, dtype: str) -> ValueProto:
+def encode_column(values: Sequence[Any], field: FieldSpec) -> list[ValueProto]:
+    """The messages of a feature's native values. Raises InvalidRequestError for one that Feast has no form for."""
     try:
-        return encode(value, dtype)
+        return [encode(value, field.dtype) for value in values]
     except (TypeError, ValueError) as error:
         # Feast's nested values must be of one type in each array, and it cannot tell the type of an empty one.
-        raise InvalidRequestError(f"Feast cannot store {name}: {error}", [FieldError(name, str(error))]) from error
+        fault = FieldError(field.name, str(error))
+        raise InvalidRequestError(f"Feast cannot store {field.name}: {error}", [fault]) from error
 
 
 def decode_row(timestamp: datetime | None, values: Mapping[str, ValueProto] | None) -> OnlineRow | None:
@@ -173,13 +180,6 @@ def decode_row(timestamp: datetime | None, values: Mapping[str, ValueProto] | No
     if utc(timestamp).timestamp() == 0 and all(value is None for value in native.values()):
         return None
     return OnlineRow(utc(timestamp), native)
-
-
-def encode_timestamp(moment: datetime) -> bytes:
-    """protobuf's Timestamp of an aware moment, serialized."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return bytes(message.SerializeToString())
 
 
 def decode_timestamp(data: bytes) -> datetime:

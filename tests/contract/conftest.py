@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from feast import FeatureStore
 
-from app.domain import EntityKey, OnlineRow, PushOutcome, ViewSpec, WriteRow
+from app.domain import EntityKey, OnlineRow, PushOutcome, ViewSpec
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.definitions import apply_definitions
 from app.stores.online import FeastOnlineStore
 from app.stores.repo import FeastRepo, open_repo
 from tests.contract.reading import read_rows
+from tests.contract.writing import WriteRow, batch_of
 from tests.repos.everything import write_repo
 from tests.servers import Postgres, Redis, RedisCluster, RedisSentinel, RedisServer
 
@@ -53,7 +54,7 @@ class OnlineCase:
 
     def write(self, *rows: WriteRow, view: str = "trips") -> list[PushOutcome]:
         """Write rows of a view."""
-        return self.store.write(self.views[view], rows)
+        return self.store.write(self.views[view], batch_of(self.views[view], rows))
 
     def read(self, *keys: EntityKey, view: str = "trips") -> list[OnlineRow | None]:
         """Read every feature of a view."""

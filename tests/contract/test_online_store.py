@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 import threading
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
+from feast.protos.feast.types.Value_pb2 import Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain import EntityKey, PushOutcome, WriteRow
+from app.domain import EntityKey, PushOutcome
+from app.stores.protos import encode_key
 from app.values import parse
 from tests.contract.conftest import OnlineCase, row, trip
+from tests.contract.writing import WriteRow
 from tests.repos.everything import ROW
 
 APPLIED, LATE, DUPLICATE = PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE
@@ -50,6 +54,19 @@ def test_every_type_survives(online: OnlineCase) -> None:
     assert found is not None
     assert found.event_timestamp == NOON
     assert dict(found.values) == values
+
+
+def test_every_type_survives_in_a_batch_with_nulls_among_them(online: OnlineCase) -> None:
+    view = online.views["drivers"]
+    full = {field.name: parse(ROW[field.name], field.dtype) for field in view.features}
+    names = list(full)
+    rows = []
+    for number in range(40):
+        values = {**full, "i64": number - 20, "i32": -number, "f64": number / 3, names[number % len(names)]: None}
+        rows.append(WriteRow(EntityKey(("driver_id",), (next(_drivers),)), values, NOON + TICK * number * 7, None))
+    assert online.write(*rows, view="drivers") == [APPLIED] * 40
+    found = online.read(*(entry.key for entry in rows), view="drivers")
+    assert [entry and dict(entry.values) for entry in found] == [entry.values for entry in rows]
 
 
 def test_null_is_not_missing(online: OnlineCase) -> None:
@@ -91,6 +108,56 @@ def test_batches_larger_than_one_script_keep_their_order(online: OnlineCase) -> 
     assert online.write(*(row(key, NOON, float(number)) for number, key in enumerate(keys))) == [APPLIED] * 250
     outcomes = online.write(*(row(key, NOON + SECOND * (-1) ** number, 0.0) for number, key in enumerate(keys)))
     assert outcomes == [APPLIED, LATE] * 125
+
+
+def test_a_batch_decides_row_by_row_as_if_each_came_alone(ours: OnlineCase) -> None:
+    """1,000 rows of 40 entities in any order of time, with repetitions and corrections, after some of them before."""
+    random = Random(4)
+    keys = [trip() for _ in range(40)]
+    rows = [
+        row(random.choice(keys), NOON + SECOND * random.randrange(6), float(random.randrange(3)), NOON)
+        for _ in range(1100)
+    ]
+    stored: dict[EntityKey, WriteRow] = {}
+    outcomes = []
+    for entry in rows:
+        before = stored.get(entry.key)
+        if before is None or entry.event_timestamp > before.event_timestamp:
+            outcomes.append(APPLIED)
+        elif entry.event_timestamp < before.event_timestamp:
+            outcomes.append(LATE)
+        else:
+            outcomes.append(DUPLICATE if entry.values == before.values else APPLIED)
+        if outcomes[-1] is APPLIED:
+            stored[entry.key] = entry
+    assert ours.write(*rows[:100]) + ours.write(*rows[100:]) == outcomes
+    assert set(outcomes) == {APPLIED, LATE, DUPLICATE}
+    for key, entry in stored.items():
+        assert fare(ours, key) == (entry.event_timestamp, entry.values["fare"])
+
+
+def test_what_feasts_own_code_writes_may_have_other_features_in_each_row(ours: OnlineCase) -> None:
+    """Through Feast's interface, as its materialize and its push write."""
+    one, other = trip(), trip()
+    table = ours.repo.store.get_feature_view("trips")
+    store, config = ours.repo.store.provider.online_store, ours.repo.store.config
+    values = {"fare": Value(double_val=1.5), "name": Value(string_val="n")}
+    written: list[int] = []
+    data = [
+        (encode_key(one, ["INT64", "STRING"]), values, NOON.replace(tzinfo=None), None),
+        (encode_key(other, ["INT64", "STRING"]), {"fare": values["fare"]}, NOON, NOON),
+        (encode_key(one, ["INT64", "STRING"]), {"name": Value(string_val="m")}, NOON + SECOND, None),
+        (encode_key(one, ["INT64", "STRING"]), {"name": Value(string_val="late")}, NOON, None),
+    ]
+    store.online_write_batch(config, table, data, written.append)
+    assert written == [4]
+    found = ours.read(one, other)
+    assert [entry and dict(entry.values) for entry in found] == [
+        {"fare": 1.5, "name": "m"},
+        {"fare": 1.5, "name": None},
+    ]
+    assert found[0] is not None
+    assert found[0].event_timestamp == NOON + SECOND
 
 
 def test_events_before_1970_compare_as_well(online: OnlineCase) -> None:

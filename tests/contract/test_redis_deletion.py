@@ -11,7 +11,7 @@ import pytest
 import yaml
 from feast.infra.key_encoding_utils import serialize_entity_key
 
-from app.domain import EntityKey, WriteRow
+from app.domain import EntityKey
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.definitions import apply_definitions
@@ -20,6 +20,7 @@ from app.stores.protos import encode_key
 from app.stores.redis_keys import project_keys
 from app.stores.repo import FeastRepo, open_repo
 from tests.contract.reading import read_rows
+from tests.contract.writing import WriteRow, batch_of
 from tests.repos.everything import write_repo
 from tests.servers import Redis
 
@@ -49,9 +50,9 @@ class Lab:
 
     def write(self, *customers: str) -> None:
         rows = [WriteRow(trip(customer), {"fare": 1.0, "name": None}, NOON, None) for customer in customers]
-        self.online.write(self.views["trips"], rows)
+        self.online.write(self.views["trips"], batch_of(self.views["trips"], rows))
         driver = WriteRow(EntityKey(("driver_id",), (1,)), {"i64": 1}, NOON, None)
-        self.online.write(self.views["drivers"], [driver])
+        self.online.write(self.views["drivers"], batch_of(self.views["drivers"], [driver]))
 
     def trips(self, *customers: str) -> list[bool]:
         rows = read_rows(self.online, self.views["trips"], [trip(customer) for customer in customers], ["fare"])
@@ -110,11 +111,12 @@ def test_a_view_that_shares_its_hash_leaves_the_other_one(lab: Callable[[str], L
     mine = lab("lab")
     mine.write("c")
     disabled = mine.views["disabled_view"]
-    mine.online.write(disabled, [WriteRow(EntityKey(("driver_id",), (1,)), {"x": 1}, NOON, None)])
+    row = WriteRow(EntityKey(("driver_id",), (1,)), {"x": 1}, NOON, None)
+    mine.online.write(disabled, batch_of(disabled, [row]))
     mine.store.delete_table(mine.repo.store.config, mine.feast_views["drivers"])
     assert not mine.drivers()
-    (row,) = read_rows(mine.online, disabled, [EntityKey(("driver_id",), (1,))], ["x"])
-    assert row is not None
+    (found,) = read_rows(mine.online, disabled, [EntityKey(("driver_id",), (1,))], ["x"])
+    assert found is not None
 
 
 def test_names_that_are_patterns_stand_for_themselves(empty_redis: Redis) -> None:

@@ -125,6 +125,33 @@ def test_push(client: TestClient, path: str, body: Any, status: int, field: str 
     check_problem(client.post(path, json=body), status, field)
 
 
+@pytest.mark.parametrize(
+    ("content_type", "content", "query", "status", "field"),
+    [
+        ("text/csv", b"user_id\nu1\n", "", 415, None),
+        ("application/x-ndjson", b"{\n", "", 400, "line 1"),
+        ("application/x-ndjson", b"", "", 422, "rows"),
+        ("application/x-ndjson", b"{}\n", "?watermark=2026-01-01T00:00:00Z", 422, "watermark"),
+        ("application/vnd.apache.arrow.stream", b"PAR1", "", 400, "body"),
+        ("application/json", b'{"rows": [{}]}', "?atomic=perhaps", 422, "atomic"),
+        ("application/json", b'{"rows": [{}]}', "?to=online", 422, "to"),
+        ("application/json", b'{"rows": [], "watermark": "2026-01-01T00:00:00Z"}', "", 422, "watermark"),
+    ],
+)
+def test_push_in_other_forms(
+    client: TestClient, content_type: str, content: bytes, query: str, status: int, field: str | None
+) -> None:
+    response = client.post(PUSH + query, content=content, headers={"content-type": content_type})
+    check_problem(response, status, field)
+
+
+def test_a_push_that_is_too_long_is_refused(profile: Profile) -> None:
+    with profile.client(max_body_bytes=1000) as client:
+        for kind in ("json", "x-ndjson", "vnd.apache.arrow.stream"):
+            headers = {"content-type": f"application/{kind}"}
+            check_problem(client.post(PUSH, content=b" " * 1001, headers=headers), 413)
+
+
 def test_an_idempotency_key_is_refused_while_it_cannot_be_kept(client: TestClient) -> None:
     response = client.post(PUSH, json={"rows": [{}]}, headers={"Idempotency-Key": "k"})
     check_problem(response, 422, "Idempotency-Key")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
@@ -79,15 +82,15 @@ def test_the_same_row_twice_is_a_duplicate(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"user_id": None}, "user_id: a join key must not be null or empty"),
-        ({"user_id": ""}, "user_id: a join key must not be null or empty"),
-        ({"user_id": 7}, "user_id: expected a string, got an integer"),
+        ({"user_id": None}, "null_join_key: user_id: a join key must not be null or empty"),
+        ({"user_id": ""}, "null_join_key: user_id: a join key must not be null or empty"),
+        ({"user_id": 7}, "wrong_type: user_id: expected a string, got an integer"),
         ({"current_session_tokens": 1.5}, "current_session_tokens: expected an integer"),
-        ({"current_session_tokens": 2**63}, "current_session_tokens: out of range"),
+        ({"current_session_tokens": 2**63}, "out_of_range: current_session_tokens: out of range"),
         ({"current_session_tokens": True}, "current_session_tokens: expected an integer, got a boolean"),
         ({"last_active_minutes_ago": "soon"}, "last_active_minutes_ago: expected a number"),
-        ({"last_active_minutes_ago": 1e39}, "last_active_minutes_ago: out of range"),
-        ({"color": "red"}, "unknown column color"),
+        ({"last_active_minutes_ago": 1e39}, "out_of_range: last_active_minutes_ago: out of range"),
+        ({"color": "red"}, "unknown_column: unknown column color"),
         ({"event_timestamp": "yesterday"}, "event_timestamp: expected a time"),
         ({"event_timestamp": "2999-01-01T00:00:00Z"}, "future_timestamp"),
     ],
@@ -161,6 +164,81 @@ def test_an_event_slightly_ahead_is_served_when_it_is_due(client: TestClient) ->
         assert time.monotonic() < deadline, "the row that was due never appeared"
         time.sleep(0.05)
     assert datetime.now(UTC) >= due
+
+
+def lines(*rows: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def arrow(*rows: dict[str, Any]) -> bytes:
+    table = pa.table({name: pa.array([row[name] for row in rows]) for name in rows[0]})
+    times = [row["event_timestamp"] for row in rows]
+    moments = pa.array([datetime.fromisoformat(time) for time in times], pa.timestamp("ns", "UTC"))
+    table = table.set_column(table.column_names.index("event_timestamp"), "event_timestamp", moments)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body_of"),
+    [("application/x-ndjson", lines), ("application/vnd.apache.arrow.stream", arrow)],
+)
+def test_rows_as_lines_and_as_arrow_are_rows(
+    client: TestClient, profile: Profile, content_type: str, body_of: Callable[..., bytes]
+) -> None:
+    now, user = datetime.now(UTC), content_type.rpartition("/")[2]
+    rows = [
+        event(user, now, 2**53 + 1),
+        event("", now),
+        event(user, now - timedelta(hours=1), 2),
+    ]
+    answer = client.post(
+        "/v1/push/user_realtime_events?to=online_and_offline",
+        content=body_of(*rows),
+        headers={"content-type": content_type},
+    ).json()
+    assert [outcome["outcome"] for outcome in answer["outcomes"]] == ["applied", "rejected", "late"]
+    assert answer["outcomes"][1]["reason"] == "null_join_key: user_id: a join key must not be null or empty"
+    assert served(client, user) == 2**53 + 1
+    (stored,) = offline_rows(profile, user)
+    assert (stored["event_timestamp"], stored["current_session_messages"]) == (now, 2**53 + 1)
+
+
+@pytest.mark.parametrize("to", ["online", "online_and_offline"])
+def test_all_or_none_with_every_fault(client: TestClient, profile: Profile, to: str) -> None:
+    now = datetime.now(UTC)
+    good, bad = event(f"whole-{to}", now, 1), event("", now, True, color="red")
+    path = "/v1/push/user_realtime_events?atomic=true"
+    response = client.post(path, json={"rows": [good, bad, 7], "to": to})
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["errors"] == [
+        {"field": "rows[1].color", "message": "unknown_column: unknown column color"},
+        {"field": "rows[1].user_id", "message": "null_join_key: user_id: a join key must not be null or empty"},
+        {
+            "field": "rows[1].current_session_messages",
+            "message": "wrong_type: current_session_messages: expected an integer, got a boolean",
+        },
+        {"field": "rows[2]", "message": "wrong_type: a row must be an object"},
+    ]
+    assert served(client, f"whole-{to}") is None
+    assert offline_rows(profile, f"whole-{to}") == []
+    assert client.post(path, json={"rows": [good], "to": to}).json()["applied"] == 1
+    assert served(client, f"whole-{to}") == 1
+
+
+def test_a_thousand_rows_have_a_thousand_outcomes(client: TestClient) -> None:
+    now = datetime.now(UTC)
+    rows = [event(f"many-{number % 900}", now - timedelta(seconds=number), number) for number in range(1000)]
+    rows[500]["current_session_tokens"] = "x"
+    answer = push(client, *rows, to="online")
+    assert [outcome["row"] for outcome in answer["outcomes"]] == list(range(1000))
+    counts = {name: answer[name] for name in ("received", "applied", "late", "duplicate", "rejected")}
+    assert counts == {"received": 1000, "applied": 899, "late": 100, "duplicate": 0, "rejected": 1}
+    assert answer["outcomes"][500]["reason"].startswith("wrong_type: current_session_tokens")
+    assert served(client, "many-99") == 99
 
 
 def test_too_many_rows_are_refused(profile: Profile) -> None:

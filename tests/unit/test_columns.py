@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from app.stores.cells import compile_cell, decode_moment
 from app.stores.columns import compile_column, decode_moments
-from app.stores.protos import decode, encode, encode_timestamp
+from app.stores.protos import decode, encode
+
+
+def stamp(moment: datetime) -> bytes:
+    """protobuf's Timestamp of a moment, serialized."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return bytes(message.SerializeToString())
+
 
 # hypothesis wants bounds without a zone, and adds it itself.
 _FROM, _TO = datetime(1900, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001
@@ -92,7 +100,7 @@ def test_a_cell_of_another_type_than_declared_is_not_misread(dtype: str, other: 
     )
 )
 def test_moments_are_exact(moments: list[datetime | None]) -> None:
-    cells = [None if moment is None else encode_timestamp(moment) for moment in moments]
+    cells = [None if moment is None else stamp(moment) for moment in moments]
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     expected = [None if moment is None else (moment - epoch) // timedelta(microseconds=1) for moment in moments]
     assert decode_moments(cells) == expected

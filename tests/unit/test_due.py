@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from app.domain import EntityKey, PushOutcome, ViewSpec, WriteRow
+from app.domain import PushOutcome, ViewSpec, to_microseconds, to_moment
 from app.errors import StoreUnavailableError
+from app.pushing.batch import RowBatch
 from app.pushing.due import DueRows
 from tests.unit.catalogs import profile
 
@@ -14,24 +15,36 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
+def rows(*moments: datetime, user: str = "u") -> RowBatch:
+    """One row of `profile` at each of the moments."""
+    columns: dict[str, list[Any]] = {
+        "user_id": [user] * len(moments),
+        "age": [1] * len(moments),
+        "name": [None] * len(moments),
+    }
+    return RowBatch(columns, [to_microseconds(moment) for moment in moments], [0] * len(moments))
+
+
 class Store:
     def __init__(self) -> None:
         self.now = NOW
         self.broken = False
+        self.calls = 0
         self.written: list[datetime] = []
 
-    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+    def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.broken:
             raise StoreUnavailableError("down")
-        self.written += [row.event_timestamp for row in rows]
-        return [PushOutcome.APPLIED] * len(rows)
+        self.calls += 1
+        self.written += map(to_moment, batch.event)
+        return [PushOutcome.APPLIED] * len(batch)
 
 
 def test_rows_are_written_in_the_order_of_their_time_and_never_before_it() -> None:
     store = Store()
     due = DueRows(store, lambda: store.now)
     for seconds in (3, 1, 2):
-        due.add(profile, WriteRow(EntityKey(("user_id",), ("u",)), {}, NOW + SECOND * seconds, None))
+        due.add(profile, rows(NOW + SECOND * seconds), [0])
     assert due.write_due()
     assert store.written == []
     store.now = NOW + SECOND * 2
@@ -43,7 +56,7 @@ def test_rows_are_written_in_the_order_of_their_time_and_never_before_it() -> No
 def test_rows_wait_on_while_the_store_is_down() -> None:
     store = Store()
     due = DueRows(store, lambda: store.now)
-    due.add(profile, WriteRow(EntityKey(("user_id",), ("u",)), {}, NOW, None))
+    due.add(profile, rows(NOW), [0])
     store.broken = True
     assert not due.write_due()
     assert len(due) == 1
@@ -54,30 +67,40 @@ def test_rows_wait_on_while_the_store_is_down() -> None:
 
 def test_a_row_that_cannot_be_written_does_not_hold_up_the_others() -> None:
     class Picky(Store):
-        def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
-            if rows[0].created_timestamp is None:
-                raise KeyError("its view is gone")
-            return super().write(view, rows)
+        def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
+            if to_microseconds(NOW - SECOND) in batch.event:
+                raise KeyError("a value that the store cannot keep")
+            return super().write(view, batch)
 
     store = Picky()
     due = DueRows(store, lambda: store.now)
-    due.add(profile, WriteRow(EntityKey(("user_id",), ("bad",)), {}, NOW - SECOND, None))
-    due.add(profile, WriteRow(EntityKey(("user_id",), ("good",)), {}, NOW, NOW))
+    due.add(profile, rows(NOW - 2 * SECOND, NOW - SECOND, NOW), range(3))
+    due.add(profile, rows(NOW - SECOND), [0])
     assert due.write_due()
-    assert store.written == [NOW]
+    assert store.written == [NOW - 2 * SECOND, NOW]
     assert len(due) == 0
+
+
+def test_rows_that_came_together_are_written_together_where_they_are_due() -> None:
+    store = Store()
+    due = DueRows(store, lambda: store.now)
+    due.add(profile, rows(*(NOW + SECOND * seconds for seconds in (2, 9, 1, 3))), [0, 2, 3])
+    store.now = NOW + 2 * SECOND
+    assert due.write_due()
+    assert (store.calls, store.written) == (1, [NOW + SECOND, NOW + 2 * SECOND])
+    assert len(due) == 1
 
 
 def test_a_row_that_comes_while_another_is_written_is_kept() -> None:
     class Slow(Store):
-        def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+        def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
             if not self.written:
                 # Another thread's push, of a row that is due earlier.
-                due.add(profile, WriteRow(EntityKey(("user_id",), ("other",)), {}, NOW - SECOND, None))
-            return super().write(view, rows)
+                due.add(profile, rows(NOW - SECOND, user="other"), [0])
+            return super().write(view, batch)
 
     store = Slow()
     due = DueRows(store, lambda: store.now)
-    due.add(profile, WriteRow(EntityKey(("user_id",), ("first",)), {}, NOW, None))
+    due.add(profile, rows(NOW, user="first"), [0])
     assert due.write_due()
     assert store.written == [NOW, NOW - SECOND]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
-from app.domain import PushOutcome, ViewSpec, WriteRow
+from app.domain import PushOutcome, ViewSpec, to_microseconds
 from app.errors import StoreUnavailableError
 from app.materializing.materialize import BEGINNING, Materializer
+from app.pushing.batch import RowBatch
 from tests.unit.catalogs import profile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -25,7 +25,7 @@ class Stores:
         self.table = table
         self.broken = broken
         self.windows: list[tuple[datetime, datetime]] = []
-        self.written: list[WriteRow] = []
+        self.written: list[RowBatch] = []
         self.runs: dict[str, tuple[datetime | None, datetime, str | None]] = {}
         self.recorded: list[tuple[datetime, datetime]] = []
 
@@ -33,11 +33,11 @@ class Stores:
         self.windows.append((start, end))
         return self.table
 
-    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+    def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.broken:
             raise StoreUnavailableError("down")
-        self.written += rows
-        return [PushOutcome.APPLIED] * len(rows)
+        self.written.append(batch)
+        return [PushOutcome.APPLIED] * len(batch)
 
     def begin_run(
         self, project: str, kind: str, view: str, window: tuple[datetime | None, datetime], now: datetime
@@ -96,12 +96,10 @@ def test_an_end_in_the_future_is_now_so_that_later_rows_are_not_skipped() -> Non
 def test_rows_without_a_key_are_left_out_and_nan_is_null() -> None:
     stores = Stores(table((None, 1.0), ("a", float("nan")), ("b", None), ("c", 2.0)))
     assert stores.materializer().materialize(profile).rows == 3
-    assert [(row.key.values, row.values["age"]) for row in stores.written] == [
-        (("a",), None),
-        (("b",), None),
-        (("c",), 2.0),
-    ]
-    assert {row.event_timestamp for row in stores.written} == {NOW - DAY}
+    (batch,) = stores.written
+    assert batch.columns == {"user_id": ["a", "b", "c"], "age": [None, None, 2.0], "name": [None] * 3}
+    assert batch.event == [to_microseconds(NOW - DAY)] * 3
+    assert batch.created == [None] * 3
 
 
 def test_a_failure_is_recorded_and_the_next_run_starts_where_this_one_did() -> None:

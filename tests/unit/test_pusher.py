@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.domain import Catalog, PushOutcome, PushTarget, Row, ViewSpec, WriteRow
+from app.domain import Catalog, PushOutcome, PushTarget, Row, ViewSpec
 from app.errors import NotFoundError, StoreUnavailableError
+from app.pushing.batch import RowBatch
 from app.pushing.due import DueRows
 from app.pushing.push import Pusher
 from tests.unit.catalogs import catalog, profile
@@ -29,11 +30,11 @@ class Stores:
         self.log: list[str] = []
         self.created: list[datetime] = []
 
-    def write(self, view: ViewSpec, rows: Sequence[WriteRow]) -> list[PushOutcome]:
+    def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.online_is_down:
             raise StoreUnavailableError("down")
-        self.log.append(f"online {view.name} {len(rows)}")
-        return [PushOutcome.APPLIED if view.name == "profile" else PushOutcome.LATE] * len(rows)
+        self.log.append(f"online {view.name} {len(batch)}")
+        return [PushOutcome.APPLIED if view.name == "profile" else PushOutcome.LATE] * len(batch)
 
     def append(
         self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
@@ -58,7 +59,8 @@ def test_two_views_on_one_source_get_one_offline_row_each_pushed_row_and_offline
     results = stores.pusher().push(source(profile, second), "events", [row(), row(user_id="v")], BOTH)
     assert stores.log == ["offline profile+second 2", "online profile 2", "online second 2"]
     # Late in one view and applied in the other: applied.
-    assert [result.outcome for result in results] == [PushOutcome.APPLIED] * 2
+    assert results.outcomes == [PushOutcome.APPLIED] * 2
+    assert results.reasons == {}
 
 
 def test_rows_without_a_created_timestamp_get_increasing_ones() -> None:
@@ -72,9 +74,9 @@ def test_rows_without_a_created_timestamp_get_increasing_ones() -> None:
 
 def test_a_view_that_is_not_kept_online_is_only_written_offline() -> None:
     stores = Stores()
-    (result,) = stores.pusher().push(source(hidden), "events", [row()], BOTH)
+    result = stores.pusher().push(source(hidden), "events", [row()], BOTH)
     assert stores.log == ["offline hidden 1"]
-    assert (result.outcome, result.reason) == (PushOutcome.APPLIED, None)
+    assert (result.outcomes, result.reasons) == ([PushOutcome.APPLIED], {})
 
 
 @pytest.mark.parametrize(

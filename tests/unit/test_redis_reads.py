@@ -16,7 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from app.domain import FieldSpec, ViewSpec
 from app.errors import StoreUnavailableError
 from app.serving.ports import ViewCells, ViewColumns, ViewRead
-from app.stores.protos import encode_timestamp
+from app.stores.encoders import encode_times
 from app.stores.redis_reads import RedisRead
 
 CONFIG: Any = SimpleNamespace(
@@ -78,7 +78,7 @@ def fetch_row(redis: FakeRedis, user: str, *views: ViewSpec, stored: int = 0) ->
 def fields(*views: ViewSpec) -> dict[bytes, bytes]:
     stored = {}
     for spec in views:
-        stored[f"_ts:{spec.name}".encode()] = encode_timestamp(NOON)
+        stored[f"_ts:{spec.name}".encode()] = next(iter(encode_times([NOON_MICROS])))
         for number, field in enumerate(spec.features):
             stored[_mmh3(f"{spec.name}:{field.name}")] = Value(int64_val=number).SerializeToString()
     return stored

@@ -1,0 +1,53 @@
+"""JSON bodies: decoded by msgspec into typed values, with one fault at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from app.errors import FieldError, InvalidRequestError, NotJsonError
+
+T = TypeVar("T")
+
+_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_NAMED = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$")
+
+
+def decode_json(decoder: msgspec.json.Decoder[T], body: bytes, where: str = "body") -> T:
+    """What a JSON text holds. Raises NotJsonError, and InvalidRequestError that names the faulty field.
+
+    `where` is what to call the text in a fault.
+    """
+    try:
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Python's parser takes NaN, infinities, numbers that are as good as infinite, and lone surrogates, which
+            # many clients write: so that the check of the values can say which one it is.
+            return msgspec.convert(json.loads(body), decoder.type)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError("The request does not have the documented form", [_fault(str(error))]) from None
+    except RecursionError:
+        raise NotJsonError("The body is not valid JSON", [FieldError(where, "nested too deeply")]) from None
+    except ValueError as error:
+        raise NotJsonError("The body is not valid JSON", [FieldError(where, str(error))]) from None
+
+
+def _fault(text: str) -> FieldError:
+    place = _PLACE.search(text)
+    message = text[: place.start()] if place else text
+    path = place.group(1) if place else ""
+    named = _NAMED.match(message)
+    if named:
+        path = f"{path}.{named.group(2)}".lstrip(".")
+        message = "unknown field" if named.group(1) == "contains unknown" else "is missing"
+    return FieldError(path or "body", message.replace("`", ""))
+
+
+def struct_schema(struct: type[msgspec.Struct]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The JSON schema of a struct, for OpenAPI, and those of the types that it refers to, by name."""
+    _, parts = msgspec.json.schema_components([struct])
+    return parts.pop(struct.__name__), parts

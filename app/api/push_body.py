@@ -1,0 +1,166 @@
+"""The wire forms of a push: a JSON object, a row per line (NDJSON), or an Arrow IPC stream, by content type."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Scope
+
+from app.api.json_body import decode_json, struct_schema
+from app.api.push_arrow import decode_arrow
+from app.domain import PushTarget
+from app.errors import FieldError, InvalidRequestError, UnsupportedMediaTypeError
+from app.pushing.schema import PushedColumns
+
+_JSON, _NDJSON, _ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+class PushBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Rows to write: join keys, every feature, and an `event_timestamp` (RFC 3339 or epoch seconds; default: now)."""
+
+    rows: Annotated[list[Any], msgspec.Meta(min_length=1)]
+    to: PushTarget = PushTarget.ONLINE_AND_OFFLINE
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """What is pushed, and how: `atomic` means all rows or none."""
+
+    rows: Sequence[Any] | PushedColumns
+    to: PushTarget
+    atomic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PushLimits:
+    """What a push may hold: rows, and bytes of what its rows say."""
+
+    rows: int
+    body_bytes: int
+
+
+Decoder = Callable[[bytes, PushLimits], PushRequest]
+"""From a body to what is pushed. Raises NotJsonError, NotArrowError, and InvalidRequestError that names the field."""
+
+
+def push_decoder(scope: Scope) -> Decoder:
+    """What reads the body of this request, by its content type and query string; JSON where it says no type.
+
+    Raises UnsupportedMediaTypeError, and InvalidRequestError for a faulty query or a header that cannot be honoured.
+    """
+    content_type = ""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value.decode("latin-1").partition(";")[0].strip().lower()
+        elif name == b"idempotency-key":
+            # Taking the header without keeping its promise would let a retry append its rows offline a second time.
+            message = "is not supported yet; leave it out (a repeated push is a duplicate online, a second row offline)"
+            fault = FieldError("Idempotency-Key", message)
+            raise InvalidRequestError("Idempotency keys are not supported yet", [fault])
+    query = scope["query_string"]
+    if content_type in (_JSON, ""):
+        return functools.partial(_decode_object, _options(query, {"atomic"}) if query else {})
+    if content_type == _NDJSON:
+        return functools.partial(_decode_lines, _options(query, {"to", "atomic"}))
+    if content_type == _ARROW:
+        return functools.partial(_decode_stream, _options(query, {"to", "atomic"}))
+    raise UnsupportedMediaTypeError(
+        f"A push is read as {_JSON}, {_NDJSON} or {_ARROW}; its content-type header says otherwise"
+    )
+
+
+def _options(query: bytes, known: set[str]) -> dict[str, Any]:
+    """The options of the query string, by name. Raises InvalidRequestError that names every faulty one."""
+    options: dict[str, Any] = {}
+    faults = []
+    for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            faults.append(FieldError(name, f"unknown parameter; known here: {', '.join(sorted(known))}"))
+        elif name == "atomic" and text.lower() in _TRUTH:
+            options[name] = _TRUTH[text.lower()]
+        elif name == "atomic":
+            faults.append(FieldError(name, "must be true or false"))
+        elif text in list(PushTarget):
+            options[name] = PushTarget(text)
+        else:
+            faults.append(FieldError(name, f"must be one of {', '.join(PushTarget)}"))
+    if faults:
+        raise InvalidRequestError("The request is not valid", faults)
+    return options
+
+
+_BODY: msgspec.json.Decoder[PushBody] = msgspec.json.Decoder(PushBody)
+_ROW: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def _decode_object(options: dict[str, Any], body: bytes, limits: PushLimits) -> PushRequest:
+    push = decode_json(_BODY, body)
+    _check_rows(len(push.rows), limits)
+    return PushRequest(push.rows, push.to, options.get("atomic", False))
+
+
+def _decode_lines(options: dict[str, Any], body: bytes, limits: PushLimits) -> PushRequest:
+    lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if not line.isspace() and line]
+    _check_rows(len(lines), limits)
+    try:
+        rows = [_ROW.decode(line) for _, line in lines]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        rows = [decode_json(_ROW, line, f"line {number}") for number, line in lines]
+    return _request(rows, options)
+
+
+def _decode_stream(options: dict[str, Any], body: bytes, limits: PushLimits) -> PushRequest:
+    columns = decode_arrow(body, limits.rows, limits.body_bytes)
+    _check_rows(len(columns), limits)
+    return _request(columns, options)
+
+
+def _request(rows: Sequence[Any] | PushedColumns, options: dict[str, Any]) -> PushRequest:
+    return PushRequest(rows, options.get("to", PushTarget.ONLINE_AND_OFFLINE), options.get("atomic", False))
+
+
+def _check_rows(rows: int, limits: PushLimits) -> None:
+    if rows == 0:
+        raise InvalidRequestError("Nothing was pushed", [FieldError("rows", "must not be empty")])
+    if rows > limits.rows:
+        message = f"at most {limits.rows} rows in one push (FRESHET_MAX_PUSH_ROWS), got {rows}"
+        raise InvalidRequestError("Too many rows", [FieldError("rows", message)])
+
+
+def push_description() -> dict[str, Any]:
+    """The request body and the parameters, for OpenAPI."""
+    schema, parts = struct_schema(PushBody)
+    target = {**parts["PushTarget"], "default": PushTarget.ONLINE_AND_OFFLINE.value}
+    schema["properties"]["to"] = target
+    schema["properties"]["rows"]["items"] = {}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                _JSON: {"schema": schema},
+                _NDJSON: {"schema": {"type": "string", "description": "A JSON object per line, each a row."}},
+                _ARROW: {"schema": {"type": "string", "format": "binary", "description": "An Arrow IPC stream."}},
+            },
+        },
+        "parameters": [
+            {"name": "push_source", "in": "path", "required": True, "schema": {"type": "string"}},
+            {
+                "name": "atomic",
+                "in": "query",
+                "schema": {"type": "boolean", "default": False},
+                "description": "Write all rows or none: 422 with every fault where a row is rejected.",
+            },
+            {
+                "name": "to",
+                "in": "query",
+                "schema": target,
+                "description": "Which stores to write; for NDJSON and Arrow, whose bodies cannot say it.",
+            },
+        ],
+    }
