@@ -47,14 +47,14 @@ def is_small(size: int, rows: int = 0) -> bool:
     return size < TARGET_BYTES // 4 and rows < TARGET_ROWS // 4
 
 
-def plan(parts: Sequence[Part], most: int = MOST_PARTS) -> list[list[Part]]:
-    """Which parts to merge with each other; nothing while there are at most `most` small ones.
+def plan(parts: Sequence[Part]) -> list[list[Part]]:
+    """Which parts to merge with each other; nothing while there are at most MOST_PARTS small ones.
 
     A part is merged when the smaller ones together are as large as it is: each row is then rewritten at most once per
     doubling, and the parts that are left double in size. Groups hold the oldest parts first, up to the target.
     """
     small = sorted((part for part in parts if is_small(part.size, part.rows)), key=lambda part: (part.size, part.name))
-    if len(small) <= most:
+    if len(small) <= MOST_PARTS:
         return []
     total = worthwhile = 0
     for number, part in enumerate(small, start=1):

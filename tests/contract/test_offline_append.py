@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -55,7 +56,12 @@ def execute(case: OfflineCase, statement: str) -> list[tuple[object, ...]]:
 
 
 def test_views_that_share_a_source_get_one_row_for_each_that_was_pushed(offline: OfflineCase) -> None:
-    columns = {"sensor_id": [1, 2], "value": [1.5, None], "note": ["a", None], "labels": [{"k": "v"}, None]}
+    columns: dict[str, list[Any]] = {
+        "sensor_id": [1, 2],
+        "value": [1.5, None],
+        "note": ["a", None],
+        "labels": [{"k": "v"}, None],
+    }
     offline.store.append_batch([offline.views["readings"], offline.views["more"]], batch(columns))
     assert offline.sensors() == [1, 2]
     assert offline.newest() == offline.newest(view="more") == {1: 1.5, 2: None}
@@ -68,7 +74,7 @@ def test_views_that_share_a_source_get_one_row_for_each_that_was_pushed(offline:
 
 def test_rows_that_cannot_be_kept_are_named_and_none_is_written(offline: OfflineCase) -> None:
     views = [offline.views["readings"], offline.views["more"]]
-    labels = [{"k": "v"}, {"k": 1}, None, {"k": {"deep": "v"}}]
+    labels: list[object] = [{"k": "v"}, {"k": 1}, None, {"k": {"deep": "v"}}]
     rows = batch({"sensor_id": [1, 2, 3, 4], "value": [1.0] * 4, "note": ["n"] * 4, "labels": labels})
     with pytest.raises(UnstorableRowsError) as caught:
         offline.store.append_batch(views, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.stores import offline_compaction, offline_merging
-from app.stores.offline_parts import Merge, PartFiles
+from app.stores.offline_parts import Merge, PartFiles, sync_folder
 from tests.contract.offline import HOUR, NOON, OfflineCase, opened, sensors, write_offline_repo
 
 
@@ -91,23 +90,19 @@ def test_parts_of_another_type_are_merged_with_their_like(tmp_path: Path) -> Non
         assert len(case.newest()) == 80
 
 
-def test_a_single_file_keeps_what_it_was_given_and_takes_what_was_replaced(tmp_path: Path) -> None:
+def test_replacing_in_a_single_file_reaches_its_parts(tmp_path: Path) -> None:
     write_offline_repo("single file", tmp_path, None)
+    base = tmp_path / "data" / "readings.parquet"
     stamps = pa.array([NOON, NOON - HOUR], pa.timestamp("us", tz="UTC"))
+    columns = {"sensor_id": [1, 2], "raw_value": [1.0, 2.0], "note": ["c", "c"]}
+    table = pa.table({**columns, "ts": stamps, "made": stamps})
     with opened("single file", tmp_path) as case:
-        table = pa.table(
-            {"sensor_id": [1, 2], "raw_value": [1.0, 2.0], "note": ["c"] * 2, "ts": stamps, "made": stamps}
-        )
-        table.to_pandas().to_parquet(tmp_path / "data" / "readings.parquet")
-        append(case, 3, start=3)
+        table.to_pandas().to_parquet(base)
+        append(case, 3, start=3)  # parts, with the times of the first row
+        assert len(case.files()) == 4
         case.store.replace(case.view, table.slice(0, 1).set_column(0, "sensor_id", pa.array([9])), NOON, NOON)
-        # The three parts have the same event timestamp, but were created at it, too: only the first row of each batch.
-        assert case.sensors() == [2, 9]
-        assert [path.name for path in case.files()] == ["readings.parquet"]
-        assert isinstance(pd.read_parquet(tmp_path / "data" / "readings.parquet"), pd.DataFrame)
-
-
-STEPS = ["journal", "rename", "link", "unlink", "end"]
+        assert case.files() == [base]
+        assert case.sensors() == pd.read_parquet(base)["sensor_id"].to_list() == [2, 9]
 
 
 class Killed(BaseException):
@@ -134,7 +129,7 @@ def test_whoever_stops_in_the_middle_of_a_switch_the_rows_are_there_once(
 
     with monkeypatch.context() as patched:
         patched.setattr(PartFiles, "write_journal", counted(PartFiles.write_journal))
-        patched.setattr(offline_merging, "sync_folder", counted(offline_merging.sync_folder))
+        patched.setattr(offline_merging, "sync_folder", counted(sync_folder))
         patched.setattr(Path, "unlink", counted(Path.unlink))
         with pytest.raises(Killed):
             files.store.compact([files.view])
@@ -170,7 +165,7 @@ def test_a_reader_keeps_its_files_until_it_is_done(files: OfflineCase) -> None:
 
 def test_a_second_one_leaves_the_merging_to_the_first(files: OfflineCase) -> None:
     append(files, 70)
-    with offline_compaction._alone(parts(files).folder if files.kind == "folder" else parts(files).folder) as alone:
+    with offline_compaction._alone(parts(files).folder) as alone:
         assert alone
         assert files.store.compact([files.view]) == 0
     assert files.store.compact([files.view]) >= 69
@@ -187,7 +182,7 @@ def test_a_file_that_another_program_wrote_meanwhile_is_not_overwritten(
 
         def late(*args: object) -> None:
             pq.write_table(pq.read_table(base).slice(0, 1), base.with_suffix(".new"))
-            os.replace(base.with_suffix(".new"), base)
+            base.with_suffix(".new").replace(base)
             switch(*args)  # type: ignore[arg-type]
 
         monkeypatch.setattr(offline_merging, "_switch", late)
