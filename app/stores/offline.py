@@ -18,8 +18,9 @@ from app.pushing.batch import RowBatch
 from app.stores.arrow_types import arrow_type, as_type, optional_arrow_type
 from app.stores.offline_columns import SourceNames, arrow_table, source_columns, time_columns
 from app.stores.offline_copy import CopyAppender
-from app.stores.offline_files import FileOfflineStore, compact_source, is_parquet, is_remote
+from app.stores.offline_files import FileOfflineStore
 from app.stores.offline_postgres import PostgreSQLOfflineStore
+from app.stores.offline_sources import compact_source, is_parquet, is_remote
 from app.stores.offline_tables import table_name
 from app.stores.repo import FeastRepo
 from app.threads import finish_in_thread

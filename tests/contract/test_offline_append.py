@@ -140,6 +140,14 @@ def test_a_write_to_a_table_is_durable_whatever_the_server_chose(table: OfflineC
     assert execute(table, "SELECT mode FROM readings") == [("on",)]
 
 
+def test_connections_are_kept_open_and_used_again(table: OfflineCase) -> None:
+    for number in range(5):
+        table.store.append_batch([table.view], sensors(number))
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'freshet %' AND state = 'idle'"
+    assert execute(table, count) == [(1,)]
+    assert execute(table, "SELECT appends FROM freshet_writers") == [(5,)]
+
+
 def test_a_query_takes_no_rows(tmp_path: Path, postgres_database: Database) -> None:
     definitions = READINGS.replace("{source}", "PostgreSQLSource(name='s', query='SELECT 1 AS sensor_id', **times)")
     write_offline_repo("postgres", tmp_path, postgres_database, definitions)

@@ -48,6 +48,8 @@ def test_many_parts_become_one_and_no_row_is_lost_or_doubled(files: OfflineCase)
     assert files.sensors() == seen(files) == list(range(70))
     assert files.newest() == before
     assert [path.name for path in parts(files).folder.glob(".*.tmp")] == []
+    # Another program that is given the folder, or the file, takes our own files in it for none of the data.
+    assert len(pd.read_parquet(parts(files).base or parts(files).folder)) == 70
     append(files, 1, start=70)
     assert files.sensors() == list(range(71))
 
