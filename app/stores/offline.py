@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import structlog
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
@@ -24,6 +25,8 @@ from app.stores.offline_sources import compact_source, is_parquet, is_remote
 from app.stores.offline_tables import table_name
 from app.stores.repo import FeastRepo
 from app.threads import finish_in_thread
+
+log = structlog.get_logger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -119,7 +122,10 @@ class FeastOfflineStore:
         """Compact the Parquet sources of all views every `seconds`, until cancelled."""
         while True:
             await asyncio.sleep(seconds)
-            await finish_in_thread(lambda: self._compact(view.batch_source for view in self._views.values()))
+            try:
+                await finish_in_thread(lambda: self._compact(view.batch_source for view in self._views.values()))
+            except Exception as error:  # whatever it is, the next pushes leave parts again
+                log.warning("part files are not merged", error=type(error).__name__)
 
     def close(self) -> None:
         """Close the connections that appends have opened."""

@@ -146,10 +146,19 @@ def _refusal(error: psycopg.Error, group: _Group) -> FreshetError:
 
 
 def _unstorable(error: psycopg.Error, said: str, group: _Group) -> FreshetError:
-    # COPY says it in the language of the server: `COPY name, line 3, column x: "..."`.
-    context = re.search(r'^COPY .+?, \D*(\d+)(?:, \D*? "?([^":]+)"?:|:|$)', error.diag.context or "", re.MULTILINE)
-    if context is None or not 0 < int(context[1]) <= group.text.count(b"\n"):
+    row, column = _place(error.diag.context or "", group)
+    if row is None:
         return InvalidRequestError(f"PostgreSQL (offline store) refuses a row of table {group.table}: {said}")
-    found = context[2] or error.diag.column_name
-    column = group.shown.get(found or "", found or group.table)
-    return UnstorableRowsError({int(context[1]) - 1: [FieldError(column, f"cannot be kept offline: {said}")]})
+    found = column or error.diag.column_name or ""
+    fault = FieldError(group.shown.get(found, found or group.table), f"cannot be kept offline: {said}")
+    return UnstorableRowsError({row: [fault]})
+
+
+def _place(context: str, group: _Group) -> tuple[int | None, str | None]:
+    """The row and, where it is said, the column of `COPY name, line 3, column x: "value"`, in the server's language."""
+    name = re.escape(group.table.rpartition(".")[2].lower())
+    found = re.search(rf"^COPY {name}\D*?(\d+)([^:\"]*)", context, re.MULTILINE)
+    if found is None or not 0 < int(found[1]) <= group.text.count(b"\n"):
+        return None, None
+    words = found[2].split()
+    return int(found[1]) - 1, next((column for column in group.schema.names if column in words), None)

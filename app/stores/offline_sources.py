@@ -7,13 +7,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlparse
 
+import pyarrow as pa
 import structlog
 from feast import RepoConfig
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores.file_source import FileSource
 
-from app.errors import ConfigurationError, FreshetError
+from app.errors import ConfigurationError, FreshetError, one_line
 from app.stores.offline_compaction import compact
 from app.stores.offline_parts import PartFiles, storing
 
@@ -46,15 +47,16 @@ def part_files(config: RepoConfig, source: FileSource) -> PartFiles:
 def compact_source(config: RepoConfig, source: FileSource) -> int:
     """Merge the part files of a local source where it is worth it; how many files went into others.
 
-    Where the disk or a long read is in the way, that is logged; the next call tries again. Patterns are left alone.
+    Where the disk, a long read or a file that cannot be read is in the way, that is logged; the next call tries again.
+    Patterns are left alone.
     """
     if _is_pattern(local_path(config, source)):
         return 0
     try:
         with storing(source.name):
             merged = compact(part_files(config, source))
-    except FreshetError as error:
-        log.warning("part files are not merged", source=source.name, reason=error.detail)
+    except (FreshetError, pa.ArrowException) as error:
+        log.warning("part files are not merged", source=source.name, reason=one_line(error))
         return 0
     if merged:
         log.info("part files merged", source=source.name, files=merged)

@@ -199,3 +199,14 @@ def test_a_journal_of_a_merge_that_never_came_hides_nothing(files: OfflineCase) 
     here = parts(files)
     here.write_journal(Merge("merged-gone.parquet", "0" * 32, tuple(path.name for path in here.files())))
     assert seen(files) == [0, 1, 2]
+
+
+def test_a_file_that_cannot_be_read_stops_nothing_but_its_own_merge(files: OfflineCase) -> None:
+    append(files, 70)
+    damaged = parts(files).folder / f"part-20200101T000000000000-{0:08x}.parquet"
+    damaged.write_bytes(b"PAR1 but not for long")
+    assert files.store.compact([files.view]) == 0
+    append(files, 1, start=70)
+    damaged.unlink()
+    assert files.store.compact([files.view]) >= 70
+    assert seen(files) == list(range(71))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +39,8 @@ def start(folder: Path, first: int, rows: int, mode: str) -> subprocess.Popen[st
     """A writer, ready to write."""
     argv = [sys.executable, "-m", "tests.faults.offline_writer", str(folder), str(first), str(rows), mode]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
-    process = subprocess.Popen(argv, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(argv, cwd=PROJECT_ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -66,23 +65,26 @@ def check(found: list[int], promised: list[int], most: int) -> None:
     assert len(found) <= len(promised) + most
 
 
-@pytest.mark.full  # most of a minute: each round starts a process that imports Feast
+@pytest.mark.full  # half a minute
 def test_kill_9_at_any_point_loses_and_doubles_nothing(kind: str, tmp_path: Path) -> None:
     write_offline_repo(kind, tmp_path, None)
     promised: list[int] = []
-    for number in range(12):
-        process = start(tmp_path, number * _MANY, _MANY, "compact")
-        time.sleep(random.uniform(0.02, 1.5))  # at any point is the point
-        process.kill()
-        said, _ = process.communicate()
-        promised += acknowledged(said)
-        check(seen(tmp_path, kind), promised, 5 * (number + 1))
+    process = start(tmp_path, 0, _MANY, "killed")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        for number in range(25):
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            promised += acknowledged("".join(iter(process.stdout.readline, "killed\n")))
+            check(seen(tmp_path, kind), promised, 5 * (number + 1))
+        process.stdin.close()
     assert len(promised) > 100
     with opened(kind, tmp_path) as case:
         case.store.append_batch([case.view], sensors(-1))
         case.store.compact([case.view])
         assert case.sensors() == seen(tmp_path, kind)
-        check(case.sensors(), [*promised, -1], 5 * 12)
+        check(case.sensors(), [*promised, -1], 5 * 25)
 
 
 @pytest.mark.full  # eight processes that import Feast, on two cores
