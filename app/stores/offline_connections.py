@@ -28,10 +28,12 @@ _MAKE_WRITERS = sql.SQL(
     "CREATE TABLE IF NOT EXISTS freshet_writers (writer uuid PRIMARY KEY, appends bigint NOT NULL,"
     " written timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 50)"
 )
-_BEGIN = sql.SQL(
-    "BEGIN; INSERT INTO freshet_writers VALUES ({writer}, {appends}) ON CONFLICT (writer)"
-    " DO UPDATE SET appends = excluded.appends, written = now()"
+# Not those of writers that live, however long they have been idle.
+_SWEEP = sql.SQL(
+    "DELETE FROM freshet_writers WHERE written < now() - interval '30 days' AND NOT EXISTS"
+    " (SELECT FROM pg_stat_activity WHERE application_name = 'freshet ' || writer::text)"
 )
+_BEGIN = sql.SQL("BEGIN; UPDATE freshet_writers SET appends = {appends}, written = now() WHERE writer = {writer}")
 _UNAVAILABLE = "PostgreSQL (offline store) does not accept connections"
 _TIMED_OUT = "PostgreSQL (offline store) did not answer in time"
 
@@ -86,7 +88,9 @@ class Writer:
                 # Where it exists, making it must not be tried: that asks for the right to, all the same.
                 if self.connection.execute("SELECT to_regclass('freshet_writers')").fetchone() == (None,):
                     self.connection.execute(_MAKE_WRITERS)
-                self.connection.execute("DELETE FROM freshet_writers WHERE written < now() - interval '30 days'")
+                self.connection.execute(_SWEEP)
+                # Committed before the first append: who asks about that one waits for the lock of this row, too.
+                self.connection.execute("INSERT INTO freshet_writers (writer, appends) VALUES (%s, 0)", [self.id])
         except psycopg.errors.InsufficientPrivilege:
             self.counted = False
 
@@ -125,7 +129,9 @@ class Writer:
         )
         # The row is locked until that session's transaction has ended, one way or the other.
         found = asking.execute("SELECT appends FROM freshet_writers WHERE writer = %s FOR UPDATE", [self.id]).fetchone()
-        return int(found[0]) if found else 0
+        if found is None:
+            raise psycopg.OperationalError("somebody removed the row that counts")
+        return int(found[0])
 
 
 class WriteConnections:

@@ -19,6 +19,8 @@ class CuttingProxy:
         self.port: int = self._listener.getsockname()[1]
         self.cuts = 0
         """Commits that are still to be cut."""
+        self.spares = 0
+        """Commits that pass before."""
         self.delivers = True
         """Whether the server gets a COMMIT that is cut."""
         self.refuses_afterwards = False
@@ -66,8 +68,10 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if self.cuts and b"COMMIT" in data and target.getpeername() == self._server:
-                    self._cut(source, target, data)
-                    return
+                    if not self.spares:
+                        self._cut(source, target, data)
+                        return
+                    self.spares -= 1
                 target.sendall(data)
         for one in (source, target):
             with contextlib.suppress(OSError):

@@ -37,12 +37,16 @@ def proxy(postgres_database: Database) -> Iterator[CuttingProxy]:
         yield proxy
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first append", "later append"])
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "never arrived"])
 def test_a_commit_whose_answer_is_lost_is_found_out(
-    proxy: CuttingProxy, tmp_path: Path, postgres_database: Database, delivers: bool
+    proxy: CuttingProxy, tmp_path: Path, postgres_database: Database, delivers: bool, first: bool
 ) -> None:
     with behind(proxy, tmp_path, postgres_database) as case:
         case.store.append_batch([case.view], sensors(1))
+        if first:  # of a new connection, which commits once for itself before
+            case.store.close()
+            proxy.spares = 1
         proxy.cuts, proxy.delivers = 1, delivers
         case.store.append_batch([case.view], sensors(2))
         assert proxy.cuts == 0
