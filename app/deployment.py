@@ -93,5 +93,6 @@ def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[De
         yield Deployment(settings, repo, metadata, online, offline, snapshot.catalog, materializer)
     finally:
         online.close()
+        offline.close()
         metadata.close()
         repo.close()

@@ -6,7 +6,7 @@ them into application/problem+json, the command line into one line on stderr.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -52,6 +52,23 @@ class InvalidRequestError(FreshetError):
     slug = "invalid-request"
     title = "Invalid request"
     status = 422
+
+
+class UnstorableRowsError(InvalidRequestError):
+    """Rows with values that the offline store cannot keep. Nothing of their batch was written: the others can be
+    written without them.
+
+    `faults` has, by position in the batch, every column of such a row that cannot be kept, and why.
+    """
+
+    def __init__(self, faults: Mapping[int, Sequence[FieldError]]) -> None:
+        self.faults = {position: tuple(faults[position]) for position in sorted(faults)}
+        rows = [
+            FieldError(f"rows[{position}].{fault.field}", fault.message)
+            for position, found in self.faults.items()
+            for fault in found
+        ]
+        super().__init__(f"{len(self.faults)} rows cannot be kept offline; push them with to=online", rows)
 
 
 class NotJsonError(FreshetError):
@@ -117,6 +134,11 @@ class StoreUnavailableError(FreshetError):
     title = "Store unavailable"
     status = 503
     retry_after: int = 1
+
+
+class CommitUnknownError(StoreUnavailableError):
+    """The connection was lost while the offline store committed, and it could not be asked since: the rows may be kept
+    or not. Writing them again may keep them twice."""
 
 
 class ConfigurationError(FreshetError):

@@ -70,7 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         repo = await asyncio.to_thread(open_repo, settings)
-        online_store, offline_store = FeastOnlineStore(repo, settings.online_timeout), FeastOfflineStore(repo)
+        online_store = FeastOnlineStore(repo, settings.online_timeout)
+        offline_store = FeastOfflineStore(repo, settings.offline_write_timeout)
         metadata = await asyncio.to_thread(open_metadata, settings)
         due = DueRows(online_store, now)
         plans = PlanBook(RegistryCatalogs(RegistryReader(repo), online_store, offline_store), online_store)
@@ -88,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         tasks = [
             asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
             asyncio.create_task(due.run()),
+            asyncio.create_task(offline_store.keep_compacted(settings.compaction_interval.total_seconds())),
             asyncio.create_task(metrics.keep_flushed()),
         ]
         restore = _drain_on_sigterm(state, settings.shutdown_delay)
@@ -108,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
             state.transform_threads.close()
             await online_store.close_reads()
             online_store.close()
+            offline_store.close()
             metadata.close()
             repo.close()
 

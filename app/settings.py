@@ -81,6 +81,14 @@ class Settings(BaseSettings):
     online_write_timeout: float = Field(default=5.0, gt=0)
     """Seconds that one batch written to the online store may take."""
 
+    offline_write_timeout: float = Field(default=4.0, gt=0)
+    """Seconds that one append to the PostgreSQL offline store may take, waiting for a connection included, before it is
+    given up. Where the connection is lost during a commit, finding out whether it took place may take as long again."""
+
+    compaction_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=5)
+    """Time between looks for small Parquet part files that pushes have left and that can be merged (seconds, 5m or
+    PT5M)."""
+
     max_clock_skew: Duration = timedelta(minutes=5)
     """How far in the future an event timestamp may lie (seconds, 5m or PT5M). Further ones are rejected; nearer ones
     are written online when they are due."""

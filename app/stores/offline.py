@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import structlog
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from app.arrow_values import to_arrow
 from app.domain import Row, ViewSpec
-from app.errors import FieldError, InvalidRequestError, NotFoundError
-from app.stores.arrow_types import UTC_MICROS, arrow_type, as_type, as_utc
-from app.stores.offline_files import FileOfflineStore, is_parquet, is_remote
+from app.errors import NotFoundError
+from app.pushing.batch import RowBatch
+from app.stores.arrow_types import arrow_type, as_type, optional_arrow_type
+from app.stores.offline_columns import SourceNames, arrow_table, source_columns, time_columns
+from app.stores.offline_copy import CopyAppender
+from app.stores.offline_files import FileOfflineStore
 from app.stores.offline_postgres import PostgreSQLOfflineStore
+from app.stores.offline_sources import compact_source, is_parquet, is_remote
+from app.stores.offline_tables import table_name
 from app.stores.repo import FeastRepo
+from app.threads import finish_in_thread
+
+log = structlog.get_logger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Destination:
+    """Where the rows of a push go, and the Arrow type of each of their columns (None: Feast knows none)."""
+
+    view: FeatureView
+    source: Any
+    names: SourceNames
+    types: Mapping[str, pa.DataType | None]
 
 
 class FeastOfflineStore:
     """Implements app.pushing.ports.OfflineWriter and app.materializing.materialize.OfflineReader."""
 
-    def __init__(self, repo: FeastRepo) -> None:
+    def __init__(self, repo: FeastRepo, write_timeout: float = 4.0) -> None:
+        """`write_timeout`: seconds that one append to PostgreSQL may take."""
         self._config = repo.store.config
         self._store: Any = repo.store.provider.offline_store
         self._views: Mapping[str, FeatureView] = {}
+        self._destinations: dict[tuple[str, ...], _Destination] = {}
+        self._appender: CopyAppender | None = None
+        if isinstance(self._store, PostgreSQLOfflineStore):
+            self._appender = CopyAppender(self._config.offline_store, write_timeout)
 
     def use(self, views: Mapping[str, FeatureView]) -> None:
         """Take over Feast's view objects of a new catalog; called before the catalog itself is published."""
         self._views = views
+        self._destinations = {}
 
     def newest(self, view: ViewSpec, start: datetime, end: datetime) -> pa.Table:
         """The newest row per entity with start <= event timestamp <= end, in the view's column names.
@@ -38,7 +66,7 @@ class FeastOfflineStore:
         such column), times as UTC microseconds.
         """
         source = self._source(view)
-        columns = _Columns(view)
+        columns = SourceNames(view)
         job = self._store.pull_latest_from_table_or_query(
             config=self._config,
             data_source=source,
@@ -57,27 +85,52 @@ class FeastOfflineStore:
     def append(
         self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
     ) -> None:
-        """Append one offline row per pushed row, durably, to the batch source that `views` share.
+        """append_batch for rows: `times` are their event and created timestamps."""
+        names = dict.fromkeys(field.name for view in views for field in [*view.join_keys, *view.features])
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        event, created = ([_micros(moments[which]) for moments in times] for which in (0, 1))
+        self.append_batch(views, RowBatch(columns, event, created))
 
-        `times` are the event and created timestamps of the rows. Raises StoreUnavailableError.
+    def append_batch(self, views: Sequence[ViewSpec], batch: RowBatch) -> None:
+        """Append one offline row per row of the batch, durably, to the batch source that `views` share. Blocks.
+
+        All or nothing: raises UnstorableRowsError that names the rows which this source cannot keep (on PostgreSQL
+        perhaps not all of them at once), and then nothing was written; StoreUnavailableError where certainly nothing
+        was; CommitUnknownError where that cannot be known.
         """
-        view = views[0]
-        source = self._source(view)
-        columns = _Columns(view)
-        fields = {field.name: field.dtype for shared in views for field in [*shared.join_keys, *shared.features]}
-        types = self._arrow_types(views)
-        data = {
-            columns.stored(name): _array([to_arrow(row.get(name), fields[name]) for row in rows], types[name], name)
-            for name in fields
-        }
-        data[source.timestamp_field] = pa.array([event for event, _ in times], UTC_MICROS)
-        if source.created_timestamp_column:
-            data[source.created_timestamp_column] = pa.array([created for _, created in times], UTC_MICROS)
-        table = pa.table(data)
+        to = self._destination(views)
+        source, created = to.source, to.source.created_timestamp_column or None
+        columns = source_columns(batch, to.names, to.types)
+        if self._appender is not None:
+            times = {source.timestamp_field: batch.event} | ({created: batch.created} if created else {})
+            self._appender.append(table_name(source), columns, times)
+            return
+        table = arrow_table(columns, time_columns(batch, source.timestamp_field, created))
         if _is_ours(self._store, source):
-            self._store.write_rows(self._config, source, table)
+            self._store.append(self._config, source, table, {column.name: column.shown for column in columns})
         else:
-            self._store.offline_write_batch(self._config, self._feast_view(view.name), table, None)
+            self._store.offline_write_batch(self._config, to.view, table, None)
+
+    def compact(self, views: Iterable[ViewSpec]) -> int:
+        """Merge the small part files behind these views' Parquet sources; how many files went into others. Blocks.
+
+        A source that cannot be merged now is logged and left for the next time. Other stores need none of this.
+        """
+        return self._compact(self._source(view) for view in views)
+
+    async def keep_compacted(self, seconds: float) -> None:
+        """Compact the Parquet sources of all views every `seconds`, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await finish_in_thread(lambda: self._compact(view.batch_source for view in self._views.values()))
+            except Exception as error:  # whatever it is, the next pushes leave parts again
+                log.warning("part files are not merged", error=type(error).__name__)
+
+    def close(self) -> None:
+        """Close the connections that appends have opened."""
+        if self._appender is not None:
+            self._appender.close()
 
     def replace(self, view: ViewSpec, table: pa.Table, as_of: datetime, created: datetime) -> None:
         """Write the rows computed for `as_of` with what was known at `created`, instead of any written before for the
@@ -92,6 +145,29 @@ class FeastOfflineStore:
             self._store.write_rows(self._config, source, table, replacing)
         else:
             self._store.offline_write_batch(self._config, self._feast_view(view.name), table, None)
+
+    def _compact(self, sources: Iterable[Any]) -> int:
+        if not isinstance(self._store, FileOfflineStore):
+            return 0
+        local = {source.path: source for source in sources if _is_ours(self._store, source)}
+        return sum(compact_source(self._config, source) for source in local.values())
+
+    def _destination(self, views: Sequence[ViewSpec]) -> _Destination:
+        names = tuple(view.name for view in views)
+        known = self._destinations.get(names)
+        if known is not None:
+            return known
+        types: dict[str, pa.DataType | None] = {}
+        for view in views:
+            feast_view = self._feast_view(view.name)
+            pushed = {field.name for field in (*view.join_keys, *view.features)}
+            for field in [*feast_view.entity_columns, *feast_view.features]:
+                if field.name in pushed:
+                    types[field.name] = optional_arrow_type(field.dtype)
+        view = views[0]
+        to = _Destination(self._feast_view(view.name), self._source(view), SourceNames(view), types)
+        self._destinations[names] = to
+        return to
 
     def _arrow_types(self, views: Sequence[ViewSpec]) -> dict[str, pa.DataType]:
         return {
@@ -114,39 +190,11 @@ class FeastOfflineStore:
         return self._views[name]
 
 
-class _Columns:
-    """The names of a view's columns in its batch source, by the source's field mapping."""
-
-    def __init__(self, view: ViewSpec) -> None:
-        self._mapping = dict(view.source.field_mapping) if view.source else {}
-        self._inverse = {shown: stored for stored, shown in self._mapping.items()}
-
-    def stored(self, name: str) -> str:
-        return self._inverse.get(name, name)
-
-    def shown(self, table: pa.Table, timestamp: str, created: str | None) -> pa.Table:
-        """The table under the view's names, its times renamed and made UTC microseconds; naive ones are UTC."""
-        data = {
-            self._mapping.get(name, name): column
-            for name, column in zip(table.column_names, table.columns, strict=True)
-            if name not in (timestamp, created)
-        }
-        data["event_timestamp"] = as_utc(table[timestamp])
-        data["created_timestamp"] = (
-            as_utc(table[created]) if created else pa.nulls(table.num_rows, UTC_MICROS)
-        )  # fmt: skip
-        return pa.table(data)
-
-
-def _array(values: list[Any], dtype: pa.DataType, name: str) -> pa.Array:
-    try:
-        return pa.array(values, dtype)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        message = f"cannot be kept offline as {dtype}; push it with to=online, or change its type"
-        raise InvalidRequestError(f"Column {name} {message}", [FieldError(name, message)]) from error
-
-
 def _is_ours(store: Any, source: Any) -> bool:
     if isinstance(store, FileOfflineStore):
         return is_parquet(source) and not is_remote(source)
     return isinstance(store, PostgreSQLOfflineStore)
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -7,25 +7,17 @@ ties broken (rule 1), and a write appends a part file instead of rewriting the d
 
 from __future__ import annotations
 
-import fcntl
-import functools
-import os
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
 
 import duckdb
 import ibis
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from feast import FeatureView, RepoConfig
-from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.infra.offline_stores import duckdb as stock
 from feast.infra.offline_stores.file_source import FileSource
@@ -36,7 +28,10 @@ from ibis.expr.types import Table
 
 from app.errors import ConfigurationError
 from app.stores.arrow_job import ArrowJob
-from app.stores.arrow_types import conformed
+from app.stores.offline_columns import fitted
+from app.stores.offline_compaction import rewrite
+from app.stores.offline_parts import stored_schema, storing
+from app.stores.offline_sources import is_parquet, is_remote, part_files, reading
 
 
 class FileOfflineStoreConfig(stock.DuckDBOfflineStoreConfig):
@@ -65,16 +60,14 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
                 config, data_source, join_key_columns, feature_name_columns, timestamp_field,
                 created_timestamp_column, start_date, end_date,
             )  # fmt: skip
-        files = parquet_files(config, data_source)
         times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
         columns = list(dict.fromkeys([*join_key_columns, *feature_name_columns, *times]))
-        names = [str(file) for file in files]
         bounds = [start_date.astimezone(UTC), end_date.astimezone(UTC)]
 
         def compute() -> pa.Table:
-            if not files:
-                return _empty(columns, times)
-            with duckdb.connect() as connection:
+            with reading(config, data_source) as names, duckdb.connect() as connection:
+                if not names:
+                    return _empty(columns, times)
                 connection.execute("SET TimeZone = 'UTC'")
                 present = _columns(connection, names, data_source, [*join_key_columns, *times])
                 query = _latest_query(columns, join_key_columns, feature_name_columns, times, present)
@@ -93,8 +86,12 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
         full_feature_names: bool = False,
         **options: Any,
     ) -> RetrievalJob:
-        """Feast's own point-in-time join, over files that are found wherever the process runs."""
-        return get_historical_features_ibis(
+        """Feast's own point-in-time join, over files that are found wherever the process runs.
+
+        It reads when the job is asked for rows; until the job is gone no compaction removes the files.
+        """
+        held = ExitStack()
+        job = get_historical_features_ibis(
             config=config,
             feature_views=feature_views,
             feature_refs=feature_refs,
@@ -102,10 +99,12 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
             registry=registry,
             project=project,
             full_feature_names=full_feature_names,
-            data_source_reader=lambda source, _: _read_source(config, source),
+            data_source_reader=lambda source, _: _read_source(config, source, held),
             data_source_writer=stock._write_data_source,
             **options,
         )
+        weakref.finalize(job, held.close)
+        return job
 
     @staticmethod
     def offline_write_batch(
@@ -130,76 +129,29 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
     ) -> None:
         """Append rows, durably: on disk when this returns.
 
-        A folder gets one more part file, or the part called `part` is replaced. A single file is rewritten under a
-        lock, which costs what the file is large, without its rows that have the values of `replacing`.
+        A folder gets one more part file, or the part called `part` is replaced. A single file gets one beside it; with
+        `replacing` it is rewritten, which costs what the file is large, without its rows that have these values.
+        Raises StoreUnavailableError where the disk is full or refuses; then nothing was kept.
         """
-        path = local_path(config, source)
-        if path.suffix == ".parquet":
-            _append_to_file(path, table, replacing or {})
-            return
-        unique = f"part-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-        write_part(path, f"{part or unique}.parquet", table)
+        files = part_files(config, source)
+        with storing(source.name):
+            if files.base is None:
+                files.add(table, part)
+            elif replacing:
+                rewrite(files, files.base, table, replacing)
+            else:
+                FileOfflineStore.append(config, source, table, {})
 
+    @staticmethod
+    def append(config: RepoConfig, source: FileSource, table: pa.Table, shown: Mapping[str, str]) -> None:
+        """Append rows, durably, as one more part file. `shown` is what who pushed them calls the columns.
 
-def is_parquet(source: DataSource | None) -> bool:
-    """Whether our code reads the source: a FileSource in Parquet, which is also Feast's default format."""
-    return isinstance(source, FileSource) and isinstance(source.file_format, ParquetFormat | None)
-
-
-def is_remote(source: FileSource) -> bool:
-    """Whether the source lies on another filesystem than the local one, such as s3."""
-    return urlparse(source.path).scheme not in ("", "file")
-
-
-def local_path(config: RepoConfig, source: FileSource) -> Path:
-    """Where a local source is; a relative path starts at the repo."""
-    return Path(FileSource.get_uri_for_file_path(config.repo_path, source.path.removeprefix("file://")))
-
-
-def parquet_files(config: RepoConfig, source: FileSource) -> list[str | Path]:
-    """The files of a source: itself, those of a folder or glob in name order; none where nothing was ever written."""
-    if is_remote(source):
-        return [source.path]
-    path = local_path(config, source)
-    if path.is_dir():
-        return sorted(path.rglob("*.parquet"))
-    if any(character in path.name for character in "*?["):
-        return sorted(path.parent.glob(path.name))
-    return [path] if path.exists() else []
-
-
-def write_part(folder: Path, name: str, table: pa.Table) -> None:
-    """Write one part file of a folder source: complete and on disk when it appears, replacing one of that name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # A hidden name without the suffix is no part file to any reader, whatever happens before the rename.
-    temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / name)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _append_to_file(path: Path, table: pa.Table, replacing: Mapping[str, datetime]) -> None:
-    with _locked(path):
-        if path.exists():
-            stored = pq.read_table(path)
-            if replacing:
-                replaced = (pc.equal(stored[column], pa.scalar(value)) for column, value in replacing.items())
-                stored = stored.filter(pc.invert(pc.fill_null(functools.reduce(pc.and_, replaced), False)))
-            table = pa.concat_tables([stored, conformed(table, stored.schema)], promote_options="default")
-        write_part(path.parent, path.name, table)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        Raises UnstorableRowsError for values that the types of a single file cannot hold, and StoreUnavailableError.
+        """
+        files = part_files(config, source)
+        with storing(source.name):
+            schema = None if files.base is None else stored_schema(files.base)
+            files.add(table if schema is None else fitted(table, schema, shown))
 
 
 def _columns(
@@ -239,10 +191,10 @@ def _empty(columns: Sequence[str], times: Sequence[str]) -> pa.Table:
     return pa.table({name: pa.array([], stamp if name in times else pa.null()) for name in columns})
 
 
-def _read_source(config: RepoConfig, source: DataSource) -> Table:
+def _read_source(config: RepoConfig, source: DataSource, held: ExitStack) -> Table:
     if not is_parquet(source):
         return stock._read_data_source(source, str(config.repo_path))
-    return ibis.read_parquet([str(file) for file in parquet_files(config, source)], union_by_name=True)
+    return ibis.read_parquet(held.enter_context(reading(config, source)), union_by_name=True)
 
 
 def _quoted(name: str) -> str:

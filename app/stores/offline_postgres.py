@@ -14,12 +14,16 @@ from feast.infra.offline_stores.contrib.postgres_offline_store import postgres a
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.utils.postgres.connection_utils import _get_conn
-from feast.type_map import arrow_to_pg_type, pg_type_code_to_arrow
+from feast.type_map import pg_type_code_to_arrow
 from psycopg import sql
 from psycopg.types.numeric import FloatLoader
+from psycopg.types.string import TextLoader
 
-from app.errors import ConfigurationError, StoreUnavailableError
+from app.errors import StoreUnavailableError
 from app.stores.arrow_job import ArrowJob
+from app.stores.offline_tables import identifiers, make_table, table_name, target
+
+_JSON = ("json", "jsonb")
 
 
 class PostgreSQLOfflineStoreConfig(stock.PostgreSQLOfflineStoreConfig):
@@ -86,18 +90,15 @@ class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
 
         With `replacing` (column -> value), the rows that have those values are deleted in the same transaction.
         """
-        name = source._postgres_options._table
-        if not name:
-            raise ConfigurationError(f"Source {source.name} is a query; rows can only be written to a table")
-        # Feast reads the name unquoted, which PostgreSQL folds to lower case.
-        target = sql.SQL(".").join(sql.Identifier(part.lower()) for part in name.split("."))
+        name = table_name(source)
+        table_id = target(name)
         with _connect(config) as connection, connection.cursor() as cursor:
-            _make_table(cursor, name, target, table.schema)
+            make_table(cursor, name, table.schema)
             if replacing:
                 conditions = [sql.SQL("{} = %s").format(sql.Identifier(column)) for column in replacing]
                 where = sql.SQL(" AND ").join(conditions)
-                cursor.execute(sql.SQL("DELETE FROM {} WHERE {}").format(target, where), list(replacing.values()))
-            statement = sql.SQL("COPY {} ({}) FROM STDIN").format(target, _list(table.column_names))
+                cursor.execute(sql.SQL("DELETE FROM {} WHERE {}").format(table_id, where), list(replacing.values()))
+            statement = sql.SQL("COPY {} ({}) FROM STDIN").format(table_id, identifiers(table.column_names))
             with cursor.copy(statement) as copy:
                 for batch in table.to_batches(max_chunksize=10_000):
                     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
@@ -113,41 +114,10 @@ def _connect(config: RepoConfig) -> psycopg.Connection[Any]:
     connection.execute("SET TIME ZONE 'UTC'")
     # Feast has no decimal columns offline: a numeric is read as the float that its features are.
     connection.adapters.register_loader("numeric", FloatLoader)
+    # As text: only who knows the feature's type can tell a map from any other JSON.
+    for name in _JSON:
+        connection.adapters.register_loader(name, TextLoader)
     return connection
-
-
-def _list(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
-
-
-def _make_table(cursor: psycopg.Cursor[Any], name: str, target: sql.Composed, schema: pa.Schema) -> None:
-    """Make the table, or add the columns of features that are newer than it is."""
-    quoted = target.as_string(cursor)
-    if cursor.execute("SELECT to_regclass(%s)", [quoted]).fetchone() != (None,):
-        cursor.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(target))
-        present = {column.name for column in cursor.description or ()}
-        for field in (field for field in schema if field.name not in present):
-            column = sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_column_type(field.type)))
-            cursor.execute(sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(target, column))
-        return
-    # IF NOT EXISTS does not keep two first writers apart: one fails on the catalogue's unique index.
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"freshet {name}"])
-    cursor.execute(_create_statement(target, schema))
-
-
-def _create_statement(target: sql.Composed, schema: pa.Schema) -> sql.Composed:
-    columns = [
-        sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_column_type(field.type))) for field in schema
-    ]
-    return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(target, sql.SQL(", ").join(columns))
-
-
-def _column_type(dtype: pa.DataType) -> str:
-    if pa.types.is_timestamp(dtype):
-        return "timestamptz"
-    if pa.types.is_list(dtype):
-        return f"{_column_type(dtype.value_type)}[]"
-    return str(arrow_to_pg_type(str(dtype)))
 
 
 def _present(connection: psycopg.Connection[Any], source: sql.SQL) -> set[str] | None:
@@ -173,8 +143,8 @@ def _latest_query(
         "SELECT {columns} FROM (SELECT {columns}, row_number() OVER ({partition} ORDER BY {order}) AS _position"
         " FROM {source} AS _source WHERE {timestamp} >= %s AND {timestamp} <= %s) AS _ranked WHERE _position = 1"
     ).format(
-        columns=_list(columns),
-        partition=sql.SQL("PARTITION BY {}").format(_list(keys)) if keys else sql.SQL(""),
+        columns=identifiers(columns),
+        partition=sql.SQL("PARTITION BY {}").format(identifiers(keys)) if keys else sql.SQL(""),
         order=sql.SQL(", ").join(order),
         source=source,
         timestamp=sql.Identifier(times[0]),
@@ -183,7 +153,7 @@ def _latest_query(
 
 def _fetch(connection: psycopg.Connection[Any], query: sql.Composed, bounds: tuple[datetime, datetime]) -> pa.Table:
     cursor = connection.execute(query, bounds)
-    types = [(column.name, pg_type_code_to_arrow(column.type_code)) for column in cursor.description or ()]
+    types = [(column.name, _arrow_type(column.type_code)) for column in cursor.description or ()]
     rows = cursor.fetchall()
     values = zip(*rows, strict=True) if rows else ([] for _ in types)
     # Feast's map calls every timestamp naive; taking the type from the values keeps the zone.
@@ -192,3 +162,11 @@ def _fetch(connection: psycopg.Connection[Any], query: sql.Composed, bounds: tup
         for column, (_, dtype) in zip(map(list, values), types, strict=True)
     ]
     return pa.table(arrays, names=[name for name, _ in types])
+
+
+def _arrow_type(code: int) -> pa.DataType:
+    for name in _JSON:
+        kind = psycopg.postgres.types[name]
+        if code in (kind.oid, kind.array_oid):
+            return pa.string() if code == kind.oid else pa.list_(pa.string())
+    return pg_type_code_to_arrow(code)

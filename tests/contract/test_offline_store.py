@@ -4,105 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psycopg
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from app.domain import ViewSpec
-from app.settings import Settings
-from app.stores.catalog import RegistryReader
-from app.stores.definitions import apply_definitions
-from app.stores.offline import FeastOfflineStore
-from app.stores.repo import open_repo
-from tests.servers import Database, Postgres
-
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-
-_SOURCES = {
-    "folder": "FileSource(name='s', path='data/readings', **times)",
-    "single file": "FileSource(name='s', path='data/readings.parquet', **times)",
-    "postgres": "PostgreSQLSource(name='s', table='readings', **times)",
-}
-_DEFINITIONS = """
-from datetime import timedelta
-from feast import Entity, FeatureView, Field, FileSource, PushSource, ValueType
-from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
-from feast.types import Float64, Int64, String
-
-times = dict(timestamp_field="ts", created_timestamp_column="made", field_mapping={{"raw_value": "value"}})
-sensor = Entity(name="sensor", join_keys=["sensor_id"], value_type=ValueType.INT64)
-events = PushSource(name="events", batch_source={source})
-readings = FeatureView(
-    name="readings", entities=[sensor], source=events, ttl=timedelta(0),
-    schema=[Field(name="sensor_id", dtype=Int64), Field(name="value", dtype=Float64), Field(name="note", dtype=String)],
-)
-"""
+from tests.contract.offline import BEGINNING, HOUR, NOON, SOURCES, OfflineCase, opened, write_offline_repo
+from tests.servers import Postgres
 
 
-@dataclass(frozen=True)
-class OfflineCase:
-    """An offline store, opened, with one view whose value column has another name in the source."""
-
-    kind: str
-    folder: Path
-    database: Database
-    store: FeastOfflineStore
-    view: ViewSpec
-
-    def append(self, *rows: tuple[int, float | None, datetime, datetime], note: str = "n") -> None:
-        """Append rows of (sensor, value, event, created)."""
-        values = [{"sensor_id": sensor, "value": value, "note": note} for sensor, value, _, _ in rows]
-        self.store.append([self.view], values, [(event, created) for _, _, event, created in rows])
-
-    def newest(self, start: datetime = BEGINNING, end: datetime = NOON) -> dict[int, Any]:
-        """The value of each sensor's newest row."""
-        table = self.store.newest(self.view, start, end)
-        return dict(zip(table["sensor_id"].to_pylist(), table["value"].to_pylist(), strict=True))
-
-    def stored(self) -> int:
-        """How many rows the source holds."""
-        if self.kind == "postgres":
-            with psycopg.connect(self.database.url) as connection:
-                found = connection.execute("SELECT count(*) FROM readings").fetchone()
-                return int(found[0]) if found else 0
-        files = [*self.folder.glob("data/readings/*.parquet"), *self.folder.glob("data/readings.parquet")]
-        return sum(int(pq.read_table(file).num_rows) for file in files)
-
-
-@pytest.fixture(params=[*_SOURCES])
+@pytest.fixture(params=[*SOURCES])
 def offline(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[OfflineCase]:
     """A folder of part files, one file, and a PostgreSQL table in turn."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "definitions.py").write_text(_DEFINITIONS.format(source=_SOURCES[request.param]), encoding="utf-8")
-    with postgres.database() as database:
-        connection = database.feast_store
-        config = {
-            "project": "lab",
-            "provider": "local",
-            "registry": {"registry_type": "sql", "path": "sqlite:///data/registry.db"},
-            "online_store": {"type": "sqlite", "path": "data/online.db"},
-            "offline_store": connection if request.param == "postgres" else {"type": "file"},
-            "entity_key_serialization_version": 3,
-        }
-        (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        settings = Settings(feature_repo=tmp_path)
-        repo = open_repo(settings)
-        apply_definitions(repo, settings)
-        snapshot = RegistryReader(repo).read()
-        store = FeastOfflineStore(repo)
-        store.use(snapshot.feast_views)
-        yield OfflineCase(request.param, tmp_path, database, store, snapshot.catalog.views["readings"])
-        repo.close()
+    kind: str = request.param
+    with postgres.database() if kind == "postgres" else nullcontext() as database:
+        write_offline_repo(kind, tmp_path, database)
+        with opened(kind, tmp_path, database) as case:
+            yield case
 
 
 def test_a_source_that_was_never_written_has_no_rows(offline: OfflineCase) -> None:
@@ -174,7 +97,7 @@ def test_a_null_created_timestamp_is_the_oldest(offline: OfflineCase) -> None:
 
 
 def test_nanoseconds_and_naive_times_of_pandas_are_read(offline: OfflineCase) -> None:
-    if offline.kind == "postgres":
+    if offline.database is not None:
         with psycopg.connect(offline.database.url) as connection:
             connection.execute(
                 "CREATE TABLE readings (sensor_id bigint, raw_value float8, note text, ts timestamp, made timestamp)"

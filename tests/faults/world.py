@@ -90,6 +90,8 @@ def created(folder: Path) -> Iterator[World]:
                 "FRESHET_REGISTRY_REFRESH_INTERVAL": "0.1",
                 "FRESHET_ONLINE_TIMEOUT": "0.5",
                 "FRESHET_ONLINE_WRITE_TIMEOUT": "1",
+                # Long enough for what a test wants to see meanwhile.
+                "FRESHET_OFFLINE_WRITE_TIMEOUT": "8",
             }
             with serving("serve", environment=environment, folder=folder) as server:
                 yield World(server, environment, redis, postgres, database)

@@ -1,0 +1,33 @@
+"""A server merges the part files that pushes leave behind, while they go on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from app.stores.definitions import apply_definitions
+from app.stores.repo import open_repo
+from tests.repos.everything import write_repo
+from tests.servers.waiting import wait_until
+
+
+def test_part_files_of_pushes_are_merged_in_the_background(tmp_path: Path) -> None:
+    settings = Settings(feature_repo=write_repo(tmp_path), compaction_interval=timedelta(milliseconds=50))
+    repo = open_repo(settings)
+    apply_definitions(repo, settings)
+    repo.close()
+    parts = tmp_path / "data" / "trips"
+    with TestClient(create_app(settings)) as client:
+        for number in range(70):
+            row = {"driver_id": number, "customer_id": "c", "fare": 1.5, "name": None}
+            answer = client.post("/v1/push/trip_events", json={"rows": [row], "to": "offline"})
+            assert answer.json()["applied"] == 1, answer.text
+        wait_until("the parts to be merged", lambda: len(list(parts.glob("*.parquet"))) < 64)
+    found = [number for file in parts.glob("*.parquet") for number in pq.read_table(file)["driver_id"].to_pylist()]
+    assert sorted(found) == list(range(70))
+    assert list(parts.glob("merged-*.parquet")) != []
