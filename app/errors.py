@@ -127,6 +127,15 @@ class StaleFeaturesError(FreshetError):
     status = 409
 
 
+class TooBusyError(FreshetError):
+    """More is being asked for than can be done now. Worth a retry after `retry_after` seconds."""
+
+    slug = "too-busy"
+    title = "Too busy"
+    status = 429
+    retry_after: int = 1
+
+
 class StoreUnavailableError(FreshetError):
     """A store did not answer in time or refused the connection. Worth a retry after `retry_after` seconds."""
 

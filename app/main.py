@@ -7,6 +7,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from types import FrameType
 
 import structlog
@@ -22,16 +23,21 @@ from app.domain import Catalog
 from app.errors import FreshetError
 from app.logs import configure_logs
 from app.pushing.due import DueRows
+from app.pushing.groups import PushGroups
+from app.pushing.keys import IdempotentPushes
 from app.pushing.push import Pusher
+from app.pushing.writing import GroupWriter
 from app.serving.refresh import PlanBook
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
+from app.stores.push_keys import PushKeys
 from app.stores.repo import FeastRepo, open_repo
 from app.threads import DaemonThreads
 
 _TRANSFORM_THREADS = 8
+_SECONDS_BETWEEN_EXPIRIES = 600.0
 _OBJECTS_PER_COLLECTION = 20_000
 
 log = structlog.get_logger(__name__)
@@ -76,11 +82,16 @@ def create_app(settings: Settings) -> FastAPI:
         due = DueRows(online_store, now)
         plans = PlanBook(RegistryCatalogs(RegistryReader(repo), online_store, offline_store), online_store)
         await asyncio.to_thread(_first_refresh, plans, repo)
+        writer = GroupWriter(online_store, offline_store, due, now)
+        push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
+        patience = timedelta(seconds=3 * settings.push_timeout)
         state = AppState(
             settings=settings,
             plans=plans,
-            pusher=Pusher(online_store, offline_store, due, now, settings.max_clock_skew),
-            push_threads=BoundedThreads("push", settings.push_threads, settings.push_timeout),
+            pusher=Pusher(writer, now, settings.max_clock_skew),
+            push_groups=PushGroups(writer, push_threads.run, settings.push_queue_rows),
+            push_keys=IdempotentPushes(PushKeys(metadata, repo.project), push_threads.run, now, patience),
+            push_threads=push_threads,
             transform_threads=DaemonThreads("on-demand", _TRANSFORM_THREADS),
             probes=(Probe("online_store", online_store.ping), Probe("metadata_database", metadata.ping)),
             clock=now,
@@ -90,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
             asyncio.create_task(due.run()),
             asyncio.create_task(offline_store.keep_compacted(settings.compaction_interval.total_seconds())),
+            asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
             asyncio.create_task(metrics.keep_flushed()),
         ]
         restore = _drain_on_sigterm(state, settings.shutdown_delay)
@@ -106,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await state.push_groups.finish()
             state.push_threads.close()
             state.transform_threads.close()
             await online_store.close_reads()

@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     max_push_rows: int = Field(default=10_000, gt=0)
     """Most rows in one push; more are refused with 422."""
 
+    push_queue_rows: int = Field(default=100_000, gt=0)
+    """Pushed rows that may wait in one process to be written; beyond that a push is answered with 429."""
+
     push_threads: int = Field(default=16, gt=0, le=256)
     """Pushes that are written at the same time. They have threads of their own, so that reads never wait for them."""
 

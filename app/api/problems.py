@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from app.errors import FieldError, FreshetError, StoreUnavailableError
+from app.errors import FieldError, FreshetError, StoreUnavailableError, TooBusyError
 
 log = structlog.get_logger(__name__)
 
@@ -149,8 +149,9 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
 
 def _domain_error(request: Request, error: FreshetError) -> Response:
     headers = {}
-    if isinstance(error, StoreUnavailableError):
+    if isinstance(error, StoreUnavailableError | TooBusyError):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, StoreUnavailableError):
         log.warning(
             "store unavailable", path=request.url.path, detail=error.detail, request_id=request_id(request.scope)
         )

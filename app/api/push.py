@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import hashlib
 
 import orjson
 from fastapi import APIRouter
@@ -12,11 +12,14 @@ from starlette.types import Receive, Scope
 
 from app.api.direct import DirectRoute, read_body
 from app.api.problems import RESPONSES, documented
-from app.api.push_body import PushLimits, push_decoder, push_description
-from app.api.state import state_of_scope
+from app.api.push_body import PushLimits, PushRequest, idempotency_key, push_decoder, push_description
+from app.api.state import AppState, state_of_scope
 from app.domain import PushOutcome
+from app.errors import InvalidRequestError, TooBusyError
 from app.pushing.checked import CheckedRows
-from app.pushing.push import PushResult
+from app.pushing.keys import Claim, ClaimState, NothingDoneError
+from app.pushing.schema import PushSchema
+from app.pushing.writing import GroupedPush, PushResult
 
 router = APIRouter(prefix="/v1", tags=["push"], route_class=DirectRoute)
 
@@ -49,18 +52,46 @@ class PushAnswer(BaseModel):
         400: documented("The body is not what its content type says"),
         413: documented("The body is longer than FRESHET_MAX_BODY_BYTES"),
         415: documented("The body has a content type that is not read"),
+        429: documented("Too many pushed rows wait to be written; retry after Retry-After seconds"),
     },
     description="Valid rows are written even where others are rejected; each row's outcome is in the answer.",
     openapi_extra=push_description(),
 )
 async def push(scope: Scope, receive: Receive) -> bytes:
     state = state_of_scope(scope)
-    decode, settings = push_decoder(scope), state.settings
+    decode, key, settings = push_decoder(scope), idempotency_key(scope), state.settings
     body = await read_body(receive, settings.max_body_bytes)
     request = decode(body, PushLimits(settings.max_push_rows, settings.max_body_bytes))
     schema = state.pusher.schema(state.plans.catalog, scope["path_params"]["push_source"])
+    if key is None:
+        return await _write(state, schema, request)
+
+    async def work(claim: Claim) -> bytes:
+        return await _write(state, schema, request, claim)
+
+    stamp = state.pusher.reserve(len(request.rows))
+    return await state.push_keys.once(schema.push_source, key, _fingerprint(scope, body), stamp, work)
+
+
+async def _write(state: AppState, schema: PushSchema, request: PushRequest, claim: Claim | None = None) -> bytes:
+    """Check the rows, write them, and tell what became of each; with a claim as of its moment, and with its stamps."""
+    stamp = claim.stamp if claim else None
+    try:
+        checked = await _check(state, schema, request, stamp)
+        again = claim is not None and claim.state is ClaimState.TAKEN_OVER
+        result = await state.push_groups.write(
+            schema, GroupedPush(checked, request.to, request.atomic, stamp=stamp, again=again)
+        )
+    except (InvalidRequestError, TooBusyError) as error:
+        if claim is None:
+            raise
+        raise NothingDoneError(error) from error
+    return _encode(state.pusher.counted(schema, result))
+
+
+async def _check(state: AppState, schema: PushSchema, request: PushRequest, now: int | None) -> CheckedRows:
     parts: list[CheckedRows] = []
-    for part in state.pusher.check(schema, request.rows):
+    for part in state.pusher.check(schema, request.rows, now):
         if parts:
             # Others may run between the parts of a big push.
             await asyncio.sleep(0)
@@ -68,8 +99,13 @@ async def push(scope: Scope, receive: Receive) -> bytes:
     checked = CheckedRows.joined(parts)
     if request.atomic:
         state.pusher.require_all(schema, checked)
-    work = functools.partial(state.pusher.write, schema, checked, request.to)
-    return _encode(await state.push_threads.run(work))
+    return checked
+
+
+def _fingerprint(scope: Scope, body: bytes) -> str:
+    """What tells this request from another one to the same push source."""
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return hashlib.sha256(b"\n".join([content_type, scope["query_string"], body])).hexdigest()
 
 
 def _encode(result: PushResult) -> bytes:

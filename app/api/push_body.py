@@ -18,6 +18,7 @@ from app.errors import FieldError, InvalidRequestError, UnsupportedMediaTypeErro
 from app.pushing.schema import PushedColumns
 
 _JSON, _NDJSON, _ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+_LONGEST_KEY = 255
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -58,11 +59,6 @@ def push_decoder(scope: Scope) -> Decoder:
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value.decode("latin-1").partition(";")[0].strip().lower()
-        elif name == b"idempotency-key":
-            # Taking the header without keeping its promise would let a retry append its rows offline a second time.
-            message = "is not supported yet; leave it out (a repeated push is a duplicate online, a second row offline)"
-            fault = FieldError("Idempotency-Key", message)
-            raise InvalidRequestError("Idempotency keys are not supported yet", [fault])
     query = scope["query_string"]
     if content_type in (_JSON, ""):
         return functools.partial(_decode_object, _options(query, {"atomic"}) if query else {})
@@ -73,6 +69,18 @@ def push_decoder(scope: Scope) -> Decoder:
     raise UnsupportedMediaTypeError(
         f"A push is read as {_JSON}, {_NDJSON} or {_ARROW}; its content-type header says otherwise"
     )
+
+
+def idempotency_key(scope: Scope) -> str | None:
+    """The Idempotency-Key of this request. Raises InvalidRequestError for one that cannot be remembered."""
+    for name, value in scope["headers"]:
+        if name == b"idempotency-key":
+            key: str = value.decode("latin-1").strip()
+            if not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+                message = f"must be 1 to {_LONGEST_KEY} printable ASCII characters"
+                raise InvalidRequestError("The request is not valid", [FieldError("Idempotency-Key", message)])
+            return key
+    return None
 
 
 def _options(query: bytes, known: set[str]) -> dict[str, Any]:
@@ -150,6 +158,12 @@ def push_description() -> dict[str, Any]:
         },
         "parameters": [
             {"name": "push_source", "in": "path", "required": True, "schema": {"type": "string"}},
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "maxLength": _LONGEST_KEY},
+                "description": "The same key and request is written once, and answered the same, for 24 hours.",
+            },
             {
                 "name": "atomic",
                 "in": "query",

@@ -10,6 +10,8 @@ from fastapi import Request
 from starlette.types import Scope
 
 from app.api.threads import BoundedThreads, Probe
+from app.pushing.groups import PushGroups
+from app.pushing.keys import IdempotentPushes
 from app.pushing.push import Pusher
 from app.serving.refresh import PlanBook
 from app.settings import Settings
@@ -30,6 +32,8 @@ class AppState:
     settings: Settings
     plans: PlanBook
     pusher: Pusher
+    push_groups: PushGroups
+    push_keys: IdempotentPushes
     push_threads: BoundedThreads
     transform_threads: DaemonThreads
     probes: Sequence[Probe]

@@ -110,8 +110,9 @@ class IdempotentPushes:
         try:
             answer = await work(claim)
         except NothingDoneError as nothing:
-            if claim.state is ClaimState.MINE:
-                await self._run(lambda: self._ledger.release(scope, key))
+            # Somebody before may have done a part: then the key stays that of this request.
+            forget = self._ledger.release if claim.state is ClaimState.MINE else self._ledger.abandon
+            await self._run(lambda: forget(scope, key))
             raise nothing.error from nothing.__cause__
         except Exception:
             await self._run(lambda: self._ledger.abandon(scope, key))

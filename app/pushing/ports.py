@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
-from app.domain import PushOutcome, Row, ViewSpec
+from app.domain import PushOutcome, ViewSpec
 from app.pushing.batch import RowBatch
 
 
@@ -20,8 +19,13 @@ class OnlineWriter(Protocol):
 class OfflineWriter(Protocol):
     """An offline store that rows can be appended to."""
 
-    def append(
-        self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
-    ) -> None:
-        """Append one row each, durably, to the batch source that the views share; `times` are event and created
-        timestamps. Raises StoreUnavailableError."""
+    def append_batch(self, views: Sequence[ViewSpec], batch: RowBatch) -> None:
+        """Append one row each, durably, to the batch source that the views share; all or nothing.
+
+        Raises UnstorableRowsError that names rows which cannot be kept, and StoreUnavailableError, of which
+        CommitUnknownError says that the rows may be kept.
+        """
+
+    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
+        """Whether an append of exactly this batch took place before, told by its first row: the same key and event
+        timestamp, with its created timestamp or a newer one. Raises StoreUnavailableError."""

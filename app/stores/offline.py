@@ -13,7 +13,7 @@ import structlog
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from app.domain import Row, ViewSpec
+from app.domain import ViewSpec, to_moment
 from app.errors import NotFoundError
 from app.pushing.batch import RowBatch
 from app.stores.arrow_types import arrow_type, as_type, optional_arrow_type
@@ -82,15 +82,6 @@ class FeastOfflineStore:
             table = table.set_column(table.column_names.index(name), name, as_type(table[name], wanted, name))
         return table
 
-    def append(
-        self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
-    ) -> None:
-        """append_batch for rows: `times` are their event and created timestamps."""
-        names = dict.fromkeys(field.name for view in views for field in [*view.join_keys, *view.features])
-        columns = {name: [row.get(name) for row in rows] for name in names}
-        event, created = ([_micros(moments[which]) for moments in times] for which in (0, 1))
-        self.append_batch(views, RowBatch(columns, event, created))
-
     def append_batch(self, views: Sequence[ViewSpec], batch: RowBatch) -> None:
         """Append one offline row per row of the batch, durably, to the batch source that `views` share. Blocks.
 
@@ -102,7 +93,9 @@ class FeastOfflineStore:
         source, created = to.source, to.source.created_timestamp_column or None
         columns = source_columns(batch, to.names, to.types)
         if self._appender is not None:
-            times = {source.timestamp_field: batch.event} | ({created: batch.created} if created else {})
+            times: dict[str, Sequence[Any]] = {source.timestamp_field: batch.event}
+            if created:
+                times[created] = batch.created
             self._appender.append(table_name(source), columns, times)
             return
         table = arrow_table(columns, time_columns(batch, source.timestamp_field, created))
@@ -110,6 +103,20 @@ class FeastOfflineStore:
             self._store.append(self._config, source, table, {column.name: column.shown for column in columns})
         else:
             self._store.offline_write_batch(self._config, to.view, table, None)
+
+    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
+        """See app.pushing.ports.OfflineWriter."""
+        view = views[0]
+        event, created = to_moment(batch.event[0]), batch.created[0]
+        names = [field.name for field in view.join_keys]
+        table = self.newest(view, event, event).select([*names, "created_timestamp"])
+        key = tuple(batch.columns[name][0] for name in names)
+        for row in table.to_pylist():
+            if tuple(row[name] for name in names) == key:
+                known = row["created_timestamp"]
+                # A newer one is a correction of what this batch says, and stands in its place.
+                return known is None or created is None or known >= to_moment(created)
+        return False
 
     def compact(self, views: Iterable[ViewSpec]) -> int:
         """Merge the small part files behind these views' Parquet sources; how many files went into others. Blocks.

@@ -13,7 +13,7 @@ import psycopg
 import pyarrow.parquet as pq
 import yaml
 
-from app.domain import ViewSpec
+from app.domain import ViewSpec, to_microseconds
 from app.pushing.batch import RowBatch
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
@@ -65,8 +65,10 @@ class OfflineCase:
 
     def append(self, *rows: tuple[int, float | None, datetime, datetime], note: str = "n") -> None:
         """Append rows of (sensor, value, event, created)."""
-        values = [{"sensor_id": sensor, "value": value, "note": note} for sensor, value, _, _ in rows]
-        self.store.append([self.view], values, [(event, created) for _, _, event, created in rows])
+        sensors, values, events, created = (list(column) for column in zip(*rows, strict=True))
+        columns = {"sensor_id": sensors, "value": values, "note": [note] * len(rows)}
+        times = (list(map(to_microseconds, moments)) for moments in (events, created))
+        self.store.append_batch([self.view], RowBatch(columns, *times))
 
     def newest(self, start: datetime = BEGINNING, end: datetime = NOON, view: str = "readings") -> dict[int, Any]:
         """The value of each sensor's newest row."""

@@ -152,9 +152,10 @@ def test_a_push_that_is_too_long_is_refused(profile: Profile) -> None:
             check_problem(client.post(PUSH, content=b" " * 1001, headers=headers), 413)
 
 
-def test_an_idempotency_key_is_refused_while_it_cannot_be_kept(client: TestClient) -> None:
-    response = client.post(PUSH, json={"rows": [{}]}, headers={"Idempotency-Key": "k"})
-    check_problem(response, 422, "Idempotency-Key")
+@pytest.mark.parametrize("key", ["", " ", "k" * 256, "k\u00e9y"])
+def test_an_idempotency_key_that_cannot_be_remembered_is_refused(client: TestClient, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode("latin-1")}
+    check_problem(client.post(PUSH, json={"rows": [{}]}, headers=headers), 422, "Idempotency-Key")
 
 
 def test_the_wrong_method_and_too_many_entities(client: TestClient) -> None:

@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app.stores.catalog import RegistryReader
 from app.stores.offline import FeastOfflineStore
+from app.stores.offline_sources import reading
+from app.stores.offline_tables import table_name
 from app.stores.repo import open_repo
 from tests.integration.profiles import Profile
 
@@ -53,6 +57,66 @@ def offline_rows(profile: Profile, user: str) -> list[dict[str, Any]]:
     table = store.newest(view, BEGINNING, datetime.now(UTC) + timedelta(days=1))
     repo.close()
     return [row for row in table.to_pylist() if row["user_id"] == user]
+
+
+def post(client: TestClient, body: Any, key: str) -> Any:
+    return client.post("/v1/push/user_realtime_events", json=body, headers={"Idempotency-Key": key})
+
+
+def offline_count(profile: Profile, user: str) -> int:
+    """How many offline rows a user has, superseded ones included."""
+    repo = open_repo(profile.settings)
+    config, source = repo.store.config, repo.store.get_feature_view("user_realtime").batch_source
+    repo.close()
+    if profile.name == "production":
+        with sa.create_engine(profile.settings.metadata_url).connect() as database:
+            found = sa.text(f"SELECT count(*) FROM {table_name(source)} WHERE user_id = :user")
+            return int(database.execute(found, {"user": user}).scalar_one())
+    with reading(config, source) as files:
+        users = [name for file in files for name in pq.read_table(file, columns=["user_id"])["user_id"].to_pylist()]
+    return users.count(user)
+
+
+def test_a_push_with_a_key_is_written_once_and_answered_the_same(profile: Profile, client: TestClient) -> None:
+    # Without timestamps of its own each write of it would be another row.
+    body = {"rows": [event("once", None, 7), {"user_id": "once"}]}
+    first = post(client, body, "key 1")
+    assert first.status_code == 200
+    assert [one["outcome"] for one in first.json()["outcomes"]] == ["applied", "rejected"]
+    kept = offline_rows(profile, "once")
+    push(client, event("once", None, 8))
+    again = post(client, body, "key 1")
+    assert (again.status_code, again.content) == (200, first.content)
+    # The newest row is that of the push in between: nothing was written the second time.
+    assert served(client, "once") == 8
+    assert offline_rows(profile, "once")[0]["created_timestamp"] > kept[0]["created_timestamp"]
+    reused = post(client, {"rows": [event("once", None, 9)]}, "key 1")
+    assert reused.status_code == 422
+    assert reused.json()["type"].endswith("/idempotency-key-reused")
+
+
+def test_a_key_is_free_again_where_nothing_was_written(client: TestClient) -> None:
+    faulty, mended = {"rows": [{"user_id": "free"}]}, {"rows": [event("free", None)]}
+    headers = {"Idempotency-Key": "key 2"}
+    refused = client.post("/v1/push/user_realtime_events?atomic=true", json=faulty, headers=headers)
+    assert refused.status_code == 422
+    assert post(client, mended, "key 2").json()["applied"] == 1
+
+
+def test_a_retry_finishes_what_a_dead_server_began_and_appends_nothing_twice(
+    profile: Profile, client: TestClient
+) -> None:
+    body = {"rows": [event("dead", None, 3)]}
+    assert post(client, body, "key 3").status_code == 200
+    with sa.create_engine(profile.settings.metadata_url).begin() as database:
+        # As it is when the server was killed after the writes and before the answer was kept.
+        forgotten = sa.text("UPDATE push_keys SET answer = NULL, claimed_at = NULL WHERE key = 'key 3'")
+        assert database.execute(forgotten).rowcount == 1
+    before = offline_rows(profile, "dead")
+    retried = post(client, body, "key 3")
+    assert retried.json()["duplicate"] == 1
+    assert offline_rows(profile, "dead") == before
+    assert offline_count(profile, "dead") == 1
 
 
 def test_every_row_has_its_outcome(client: TestClient) -> None:

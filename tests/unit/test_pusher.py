@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.domain import Catalog, PushOutcome, PushTarget, Row, ViewSpec
+from app.domain import Catalog, PushOutcome, PushTarget, ViewSpec
 from app.errors import NotFoundError, StoreUnavailableError
 from app.pushing.batch import RowBatch
 from app.pushing.due import DueRows
 from app.pushing.push import Pusher
+from app.pushing.writing import GroupWriter
 from tests.unit.catalogs import catalog, profile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -28,7 +29,7 @@ class Stores:
     def __init__(self, online_is_down: bool = False) -> None:
         self.online_is_down = online_is_down
         self.log: list[str] = []
-        self.created: list[datetime] = []
+        self.created: list[int | None] = []
 
     def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.online_is_down:
@@ -36,14 +37,16 @@ class Stores:
         self.log.append(f"online {view.name} {len(batch)}")
         return [PushOutcome.APPLIED if view.name == "profile" else PushOutcome.LATE] * len(batch)
 
-    def append(
-        self, views: Sequence[ViewSpec], rows: Sequence[Row], times: Sequence[tuple[datetime, datetime]]
-    ) -> None:
-        self.log.append(f"offline {'+'.join(view.name for view in views)} {len(rows)}")
-        self.created += [created for _, created in times]
+    def append_batch(self, views: Sequence[ViewSpec], batch: RowBatch) -> None:
+        self.log.append(f"offline {'+'.join(view.name for view in views)} {len(batch)}")
+        self.created += batch.created
+
+    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
+        return False
 
     def pusher(self) -> Pusher:
-        return Pusher(self, self, DueRows(self, lambda: NOW), lambda: NOW, timedelta(minutes=5))
+        writer = GroupWriter(self, self, DueRows(self, lambda: NOW), lambda: NOW)
+        return Pusher(writer, lambda: NOW, timedelta(minutes=5))
 
 
 def source(*views: ViewSpec) -> Catalog:
@@ -68,7 +71,7 @@ def test_rows_without_a_created_timestamp_get_increasing_ones() -> None:
     pusher = stores.pusher()
     for _ in range(3):
         pusher.push(source(profile), "events", [row(), row()], BOTH)
-    assert stores.created == sorted(set(stores.created))
+    assert stores.created == sorted({stamp for stamp in stores.created if stamp})
     assert len(stores.created) == 6
 
 

@@ -1,0 +1,198 @@
+"""Writing a group of pushes to one push source: offline first, in one append, then online, in one write per view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.domain import PushOutcome, PushTarget, ViewSpec, to_microseconds
+from app.errors import CommitUnknownError, FreshetError, InvalidRequestError, StoreUnavailableError, UnstorableRowsError
+from app.pushing.batch import RowBatch
+from app.pushing.checked import CheckedRows
+from app.pushing.due import DueRows
+from app.pushing.ports import OfflineWriter, OnlineWriter
+from app.pushing.schema import PushSchema
+from app.pushing.stamps import Stamps, stamped
+
+_AHEAD = "ahead of the clock: written online when it is due"
+_LATE = "older than what is stored"
+_WRITTEN = (PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE)
+"""The outcomes of a row in several views, the one that counts for the row first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What became of every row, in the order of the request, and why where that needs saying (by position)."""
+
+    outcomes: Sequence[PushOutcome]
+    reasons: Mapping[int, str]
+
+
+@dataclass(slots=True)
+class GroupedPush:
+    """One push of a group: the rows that were found valid or not, where they go, and whether all or none of them do."""
+
+    checked: CheckedRows
+    target: PushTarget
+    atomic: bool = False
+    stamp: int | None = None
+    """The first created timestamp of rows without one, where it was given before (app.pushing.keys)."""
+    again: bool = False
+    """Whether somebody may have written its rows before, with these stamps."""
+    batch: RowBatch = field(init=False)
+    """The valid rows, stamped."""
+    places: list[int] = field(init=False)
+    """Which of the valid rows `batch` still holds: those that the offline store cannot keep leave it."""
+    outcomes: list[PushOutcome] = field(init=False)
+    """By valid row."""
+    reasons: dict[int, str] = field(default_factory=dict)
+    """By valid row, where one needs saying."""
+    error: FreshetError | None = None
+
+    def fail(self, error: FreshetError) -> None:
+        """Let it end with this error."""
+        self.error = error
+
+    def result(self) -> PushResult:
+        """What became of the rows, in the order of the request."""
+        positions, rejected = self.checked.positions, self.checked.rejected
+        reasons = {positions[place]: reason for place, reason in self.reasons.items()}
+        if not rejected:
+            return PushResult(self.outcomes, reasons)
+        every = [PushOutcome.REJECTED] * len(self.checked)
+        for position, outcome in zip(positions, self.outcomes, strict=True):
+            every[position] = outcome
+        reasons.update((row.position, row.reason) for row in rejected)
+        return PushResult(every, reasons)
+
+
+class GroupWriter:
+    """Writes groups. What fails fails for the pushes that it concerns, and for no other of the group."""
+
+    def __init__(
+        self, online: OnlineWriter, offline: OfflineWriter, due: DueRows, clock: Callable[[], datetime]
+    ) -> None:
+        self._online = online
+        self._offline = offline
+        self._due = due
+        self._clock = clock
+        self._stamps = Stamps()
+
+    def reserve(self, rows: int) -> int:
+        """The first of so many created timestamps that no other row is given."""
+        return self._stamps.reserve(rows, to_microseconds(self._clock()))
+
+    def write(self, schema: PushSchema, group: Sequence[GroupedPush]) -> None:
+        """Write the group; afterwards each push of it has an error or a result. Blocks. From any thread."""
+        now = to_microseconds(self._clock())
+        for push in group:
+            rows = push.checked.batch
+            push.batch = self._stamps.stamp(rows, now) if push.stamp is None else stamped(rows, push.stamp)
+            push.places = list(range(len(push.batch)))
+            push.outcomes = [PushOutcome.APPLIED] * len(push.batch)
+        offline = [push for push in group if push.target.offline and not self._is_held(schema.views, push)]
+        self._write_offline(schema.views, offline)
+        self._write_online(schema.views, [push for push in group if push.target.online], now)
+
+    def _is_held(self, views: Sequence[ViewSpec], push: GroupedPush) -> bool:
+        """Whether the offline store has the rows of a push already that was begun before."""
+        if not push.again or not push.places:
+            return False
+        try:
+            return self._offline.holds(views, push.batch)
+        except StoreUnavailableError as error:
+            push.fail(error)
+            return False
+
+    def _write_offline(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush]) -> None:
+        while group := [push for push in group if push.places and push.error is None]:
+            try:
+                self._offline.append_batch(views, RowBatch.joined([push.batch for push in group]))
+            except UnstorableRowsError as refused:
+                _leave_out(group, refused)
+                continue
+            except StoreUnavailableError as error:
+                unknown = isinstance(error, CommitUnknownError)
+                detail = error.detail if unknown else f"{error.detail}. Nothing was kept"
+                for push in group:
+                    push.fail(type(error)(detail))
+            return
+
+    def _write_online(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush], now: int) -> None:
+        group = [push for push in group if push.places and push.error is None]
+        if not group:
+            return
+        batch = RowBatch.joined([push.batch for push in group])
+        try:
+            outcomes, ahead = self._write_views(views, batch, now)
+        except StoreUnavailableError as error:
+            for push in group:
+                kept = push.target.offline
+                detail = "The rows are kept offline; push them again with to=online" if kept else "Nothing was kept"
+                push.fail(StoreUnavailableError(f"{error.detail}. {detail}"))
+            return
+        _share_out(group, outcomes, frozenset(ahead))
+
+    def _write_views(
+        self, views: Sequence[ViewSpec], batch: RowBatch, now: int
+    ) -> tuple[Sequence[PushOutcome], Sequence[int]]:
+        """The outcome of each row over all views, and the places of those that are not due yet."""
+        ahead = [place for place, event in enumerate(batch.event) if event > now] if max(batch.event) > now else []
+        due = [place for place, event in enumerate(batch.event) if event <= now] if ahead else range(len(batch))
+        ready = batch.take(due) if ahead else batch
+        found: list[Sequence[PushOutcome]] = []
+        for view in (view for view in views if view.online and view.enabled):
+            if due:
+                found.append(self._online.write(view, ready))
+            self._due.add(view, batch, ahead)
+        merged = _merged(found, len(due))
+        if not ahead:
+            return merged, ahead
+        outcomes = [PushOutcome.APPLIED] * len(batch)
+        for place, outcome in zip(due, merged, strict=True):
+            outcomes[place] = outcome
+        return outcomes, ahead
+
+
+def _merged(found: Sequence[Sequence[PushOutcome]], rows: int) -> Sequence[PushOutcome]:
+    """One outcome per row over all views: applied where any view took the row, or none was written."""
+    if not found:
+        return [PushOutcome.APPLIED] * rows
+    if len(found) == 1:
+        return found[0]
+    return [next(outcome for outcome in _WRITTEN if outcome in row) for row in zip(*found, strict=True)]
+
+
+def _leave_out(group: Sequence[GroupedPush], refused: UnstorableRowsError) -> None:
+    """Reject the rows that the offline store cannot keep; an atomic push of which one is goes as a whole."""
+    start = 0
+    for push in group:
+        rows = len(push.batch)
+        mine = {at - start: faults for at, faults in refused.faults.items() if start <= at < start + rows}
+        start += rows
+        if not mine:
+            continue
+        if push.atomic:
+            faults = [fault for found in mine.values() for fault in found]
+            push.fail(InvalidRequestError("Rows were rejected, and all or none are written", faults))
+            continue
+        for at, found in mine.items():
+            push.outcomes[push.places[at]] = PushOutcome.REJECTED
+            push.reasons[push.places[at]] = "; ".join(f"{fault.field}: {fault.message}" for fault in found)
+        kept = [at for at in range(rows) if at not in mine]
+        push.places = [push.places[at] for at in kept]
+        push.batch = push.batch.take(kept)
+
+
+def _share_out(group: Sequence[GroupedPush], outcomes: Sequence[PushOutcome], ahead: frozenset[int]) -> None:
+    """Give each push what became of its rows."""
+    at = 0
+    for push in group:
+        for place in push.places:
+            outcome = push.outcomes[place] = outcomes[at]
+            if at in ahead:
+                push.reasons[place] = _AHEAD
+            elif outcome is PushOutcome.LATE:
+                push.reasons[place] = _LATE
+            at += 1
