@@ -97,6 +97,15 @@ _OPTIONS = frozenset(GetOptions.__struct_fields__)
 PARAMETERS: list[dict[str, Any]] = [
     {"name": "feature_service", "in": "path", "required": True, "schema": {"type": "string"}},
     {
+        "name": "join_keys",
+        "in": "query",
+        "style": "form",
+        "explode": True,
+        "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+        "example": {"user_id": "u1"},
+        "description": "The join keys and request fields, each a parameter of its own name: `user_id=u1`.",
+    },
+    {
         "name": "full_feature_names",
         "in": "query",
         "schema": {"type": "boolean", "default": False},

@@ -22,6 +22,8 @@ from app.serving.shape import AnswerShape
 REQUEST_TIMESTAMP = "request_timestamp"
 """The request field that is filled with the time of the read when the caller leaves it out (rule 7)."""
 
+_REALS = ("FLOAT", "DOUBLE")
+
 
 @dataclass(frozen=True)
 class PlannedView(ViewRead):
@@ -33,6 +35,10 @@ class PlannedView(ViewRead):
     def max_age(self) -> int | None:
         """How long a value holds, in microseconds; None: for ever."""
         return None if self.view.ttl is None else self.view.ttl // timedelta(microseconds=1)
+
+    def dtype(self, feature: str) -> str:
+        """The type of one of its features."""
+        return next(field.dtype for field in self.view.features if field.name == feature)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,15 @@ class ServingPlan:
     def picks(self) -> list[int]:
         """For every output its place among the features of all views, where no output is on-demand."""
         return [self.spans[output.index][0] + output.position for output in self.outputs]
+
+    @functools.cached_property
+    def reals(self) -> list[int]:
+        """The places of the stored outputs that may hold NaN or an infinity, which JSON cannot say."""
+        return [
+            place
+            for place, output in enumerate(self.outputs)
+            if not output.on_demand and self.views[output.index].dtype(output.feature) in _REALS
+        ]
 
     def names(self, full: bool) -> list[str]:
         """The output names of a GET: bare, or `view__feature`. Raises InvalidRequestError where bare ones collide."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,9 +114,11 @@ def _assemble(
     moments = [columns.moments for columns in views]
     if not computed and not any(exceptions) and not any(any(columns.gaps) for columns in views):
         # Most answers: every value is there, and holds.
-        return OnlineResult(rows, [views[view].values[position] for view, position in plan.stored], {}, moments)
+        found = [views[view].values[position] for view, position in plan.stored]
+        if all(math.isfinite(sum(found[place])) for place in plan.reals):
+            return OnlineResult(rows, found, {}, moments)
     values: list[list[Any]] = []
-    odd: dict[int, list[str]] = defaultdict(plan.shape.all_present.copy)
+    odd: defaultdict[int, list[str]] = defaultdict(plan.shape.all_present.copy)
     for number, output in enumerate(plan.outputs):
         if output.on_demand:
             column, statuses = computed[output.index][output.feature]
@@ -128,7 +131,25 @@ def _assemble(
                 odd[row][number] = NULL
         for row, status in unlike.items():
             odd[row][number] = status
+    _leave_out_what_json_cannot_say(plan, values, odd)
     return OnlineResult(rows, values, dict(odd), moments)
+
+
+def _leave_out_what_json_cannot_say(
+    plan: ServingPlan, values: list[list[Any]], odd: defaultdict[int, list[str]]
+) -> None:
+    """NaN and infinities, which are served as null: after the on-demand functions, which see what is stored."""
+    for number in plan.reals:
+        column = values[number]
+        if math.isfinite(sum(value for value in column if value is not None)):
+            continue
+        values[number] = column = list(column)
+        for row, value in enumerate(column):
+            if value is not None and not math.isfinite(value):
+                column[row] = None
+                # One that is served although it is old stays old.
+                if row not in odd or odd[row][number] == PRESENT:
+                    odd[row][number] = NULL
 
 
 def refuse_stale(plan: ServingPlan, rows: Iterable[Sequence[str]]) -> None:

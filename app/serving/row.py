@@ -50,6 +50,10 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
             start, stop = plan.spans[view]
             cells[start:stop] = [None] * (stop - start)
     values = [cells[place] for place in plan.picks]
+    for place in plan.reals:
+        value = values[place]
+        if value is not None and value - value != 0:  # NaN or an infinity
+            values[place] = None
     if odd is None and None not in values:
         return OnlineRow(values, None, moments)
     statuses = _statuses(plan, values, odd or {})

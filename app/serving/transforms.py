@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,7 +78,7 @@ def _call(planned: PlannedTransform, columns: Mapping[str, Sequence[Any]]) -> Ma
 
 
 def _status(value: Any, cause: str, told: bool) -> str:
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         # A function that makes a null of present values has made a null value.
         return cause if cause != ValueStatus.PRESENT else ValueStatus.NULL_VALUE.value
     return cause if told and cause == ValueStatus.OUTSIDE_MAX_AGE else ValueStatus.PRESENT.value

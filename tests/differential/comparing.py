@@ -84,6 +84,9 @@ class Comparison:
         if feast.value.unix_timestamp_val == _NO_TIME:
             self._allow(allowed.NO_TIME)
             return "NULL_VALUE"
+        if not math.isfinite(feast.value.double_val) or not math.isfinite(feast.value.float_val):
+            self._allow(allowed.NOT_FINITE)
+            return "NULL_VALUE"
         if feast.value.json_val == "null":
             self._allow(allowed.JSON_NULL)
             return "NULL_VALUE"

@@ -70,8 +70,8 @@ NULL_ELEMENT = Difference(
 NOT_FINITE = Difference(
     "not finite",
     "NaN or an infinity",
-    "null, PRESENT where it is the whole value",
-    "JSON has neither; the row and the value are there",
+    "null, NULL_VALUE where it is the whole value",
+    "JSON has neither, and only PRESENT carries a value",
 )
 SETS_UNORDERED = Difference(
     "order of a set",

@@ -21,6 +21,7 @@ USER = FieldSpec("user_id", "STRING")
 SHOP = FieldSpec("shop_id", "INT64")
 
 profile = ViewSpec("profile", (USER,), (FieldSpec("age", "INT64"), FieldSpec("name", "STRING")), timedelta(hours=1))
+meter = ViewSpec("meter", (USER,), (FieldSpec("load", "DOUBLE"), FieldSpec("share", "FLOAT")), None)
 visits = ViewSpec("visits", (USER, SHOP), (FieldSpec("count", "INT64"), FieldSpec("name", "STRING")), None)
 
 
@@ -45,7 +46,7 @@ def service(name: str, *projections: Projection, refusal: str | None = None) -> 
 
 def catalog(
     *services: ServiceSpec,
-    views: Sequence[ViewSpec] = (profile, visits),
+    views: Sequence[ViewSpec] = (profile, visits, meter),
     on_demand: Sequence[OnDemandSpec] = (scaled,),
     versions: Mapping[str, ViewSpec | OnDemandSpec] | None = None,
 ) -> Catalog:

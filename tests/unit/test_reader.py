@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,9 @@ STORE: dict[tuple[str, tuple[Any, ...]], tuple[datetime, dict[str, Any]]] = {
     ("profile", ("old",)): (NOW - HOUR - TICK, {"age": 40, "name": "Old"}),
     ("profile", ("future",)): (NOW + TICK, {"age": 50, "name": "Soon"}),
     ("profile", ("now",)): (NOW, {"age": 60, "name": "Now"}),
+    ("meter", ("fresh",)): (NOW, {"load": 0.5, "share": None}),
+    ("meter", ("old",)): (NOW, {"load": math.inf, "share": math.nan}),
+    ("meter", ("future",)): (NOW, {"load": -math.inf, "share": 0.25}),
     ("visits", ("fresh", 1)): (NOW - timedelta(days=9000), {"count": 7, "name": "Shop"}),
 }
 
@@ -79,6 +83,14 @@ def test_statuses_follow_rule_2() -> None:
     assert result.statuses == [[PRESENT, OLD, MISSING, MISSING], [NULL, OLD, MISSING, MISSING]]
     assert result.values == [[30, None, None, None], [None] * 4]
     assert result.event_timestamps == {"profile": [NOW - HOUR, NOW - HOUR - TICK, NOW + TICK, None]}
+
+
+def test_what_json_cannot_say_is_a_null_and_says_so() -> None:
+    result = read(plan("meter:load", "meter:share"), ["fresh", "old", "future", "nobody"])
+    assert result.values == [[0.5, None, None, None], [None, None, 0.25, None]]
+    assert result.statuses == [[PRESENT, NULL, NULL, MISSING], [NULL, NULL, PRESENT, MISSING]]
+    whole = read(plan("meter:load"), ["fresh", "old"])
+    assert (whole.values, whole.statuses) == ([[0.5, None]], [[PRESENT, NULL]])
 
 
 def test_a_row_holds_from_its_own_moment_on() -> None:
@@ -144,7 +156,9 @@ def test_an_on_demand_result_of_stale_rows_says_so_where_that_is_asked_for() -> 
 
 
 REFERENCES = st.lists(
-    st.sampled_from(["profile:age", "profile:name", "visits:count", "visits:name", "scaled_age:scaled"]),
+    st.sampled_from(
+        ["profile:age", "profile:name", "visits:count", "visits:name", "scaled_age:scaled", "meter:load", "meter:share"]
+    ),
     min_size=1,
     unique=True,
 )
