@@ -135,7 +135,7 @@ def test_push(client: TestClient, path: str, body: Any, status: int, field: str 
         ("application/vnd.apache.arrow.stream", b"PAR1", "", 400, "body"),
         ("application/json", b'{"rows": [{}]}', "?atomic=perhaps", 422, "atomic"),
         ("application/json", b'{"rows": [{}]}', "?to=online", 422, "to"),
-        ("application/json", b'{"rows": [], "watermark": "2026-01-01T00:00:00Z"}', "", 422, "watermark"),
+        ("application/json", b'{"rows": [{}], "watermark": "2026-01-01T00:00:00Z"}', "", 422, "watermark"),
     ],
 )
 def test_push_in_other_forms(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.api.push_body import PushLimits, PushRequest, push_decoder
@@ -231,6 +231,7 @@ def test_what_is_no_stream_is_not_arrow(body: bytes) -> None:
     assert fault_of(NotArrowError, body, ARROW) == "body"
 
 
+@settings(deadline=None)
 @given(place=st.integers(0, len(GOOD) - 1), byte=st.integers(0, 255), cut=st.none() | st.integers(0, len(GOOD)))
 def test_a_damaged_stream_is_a_fault_or_other_rows_but_never_a_crash(place: int, byte: int, cut: int | None) -> None:
     damaged = (GOOD[:place] + bytes([byte]) + GOOD[place + 1 :])[:cut]
@@ -266,6 +267,7 @@ def to_arrow(name: str, value: Any) -> Any:
     return json.dumps(value) if name == "document" and value is not None else value
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_the_same_rows_in_three_forms_are_the_same_push(data: st.DataObject) -> None:
     """Valid rows, and the reasons of the others, whatever the form."""
