@@ -128,7 +128,8 @@ class Writer:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [self._name]
         )
         # The row is locked until that session's transaction has ended, one way or the other.
-        found = asking.execute("SELECT appends FROM _freshet_writers WHERE writer = %s FOR UPDATE", [self.id]).fetchone()
+        query = "SELECT appends FROM _freshet_writers WHERE writer = %s FOR UPDATE"
+        found = asking.execute(query, [self.id]).fetchone()
         if found is None:
             raise psycopg.OperationalError("somebody removed the row that counts")
         return int(found[0])
