@@ -1,7 +1,7 @@
 """The few connections over which one process appends to PostgreSQL: kept open, and never waited for without an end.
 
 A commit whose answer is lost may have taken place or not, and pg_xact_status cannot say which: a server that crashed
-gives the same transaction ids out again. So each connection counts its appends in a row of `freshet_writers`, in the
+gives the same transaction ids out again. So each connection counts its appends in a row of `_freshet_writers`, in the
 transaction of the append itself, and who comes back reads the count.
 """
 
@@ -24,16 +24,16 @@ from app.errors import CommitUnknownError, StoreUnavailableError
 
 _MOST = 4
 _MAKE_WRITERS = sql.SQL(
-    "SELECT pg_advisory_xact_lock(hashtext('freshet freshet_writers'));"
-    "CREATE TABLE IF NOT EXISTS freshet_writers (writer uuid PRIMARY KEY, appends bigint NOT NULL,"
+    "SELECT pg_advisory_xact_lock(hashtext('freshet _freshet_writers'));"
+    "CREATE TABLE IF NOT EXISTS _freshet_writers (writer uuid PRIMARY KEY, appends bigint NOT NULL,"
     " written timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 50)"
 )
 # Not those of writers that live, however long they have been idle.
 _SWEEP = sql.SQL(
-    "DELETE FROM freshet_writers WHERE written < now() - interval '30 days' AND NOT EXISTS"
+    "DELETE FROM _freshet_writers WHERE written < now() - interval '30 days' AND NOT EXISTS"
     " (SELECT FROM pg_stat_activity WHERE application_name = 'freshet ' || writer::text)"
 )
-_BEGIN = sql.SQL("BEGIN; UPDATE freshet_writers SET appends = {appends}, written = now() WHERE writer = {writer}")
+_BEGIN = sql.SQL("BEGIN; UPDATE _freshet_writers SET appends = {appends}, written = now() WHERE writer = {writer}")
 _UNAVAILABLE = "PostgreSQL (offline store) does not accept connections"
 _TIMED_OUT = "PostgreSQL (offline store) did not answer in time"
 
@@ -60,7 +60,7 @@ class Writer:
         self.id = uuid.uuid4()
         self.appends = 0
         self.counted = True
-        """False where the role may neither use nor make freshet_writers: an interrupted commit stays unknown."""
+        """False where the role may neither use nor make _freshet_writers: an interrupted commit stays unknown."""
         self.connection = connect(config, deadline, self._name)
         try:
             self._settle(seconds)
@@ -86,11 +86,11 @@ class Writer:
         try:
             with self.connection.transaction():
                 # Where it exists, making it must not be tried: that asks for the right to, all the same.
-                if self.connection.execute("SELECT to_regclass('freshet_writers')").fetchone() == (None,):
+                if self.connection.execute("SELECT to_regclass('_freshet_writers')").fetchone() == (None,):
                     self.connection.execute(_MAKE_WRITERS)
                 self.connection.execute(_SWEEP)
                 # Committed before the first append: who asks about that one waits for the lock of this row, too.
-                self.connection.execute("INSERT INTO freshet_writers (writer, appends) VALUES (%s, 0)", [self.id])
+                self.connection.execute("INSERT INTO _freshet_writers (writer, appends) VALUES (%s, 0)", [self.id])
         except psycopg.errors.InsufficientPrivilege:
             self.counted = False
 
@@ -128,7 +128,8 @@ class Writer:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [self._name]
         )
         # The row is locked until that session's transaction has ended, one way or the other.
-        found = asking.execute("SELECT appends FROM freshet_writers WHERE writer = %s FOR UPDATE", [self.id]).fetchone()
+        query = "SELECT appends FROM _freshet_writers WHERE writer = %s FOR UPDATE"
+        found = asking.execute(query, [self.id]).fetchone()
         if found is None:
             raise psycopg.OperationalError("somebody removed the row that counts")
         return int(found[0])

@@ -145,7 +145,7 @@ def test_connections_are_kept_open_and_used_again(table: OfflineCase) -> None:
         table.store.append_batch([table.view], sensors(number))
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'freshet %' AND state = 'idle'"
     assert execute(table, count) == [(1,)]
-    assert execute(table, "SELECT appends FROM freshet_writers") == [(5,)]
+    assert execute(table, "SELECT appends FROM _freshet_writers") == [(5,)]
 
 
 def test_a_query_takes_no_rows(tmp_path: Path, postgres_database: Database) -> None:
