@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+_STATUSES = {status.value: status for status in ValueStatus}
+
+
 class _Tabular:
     """What can be laid out as a table: one row per entity, in the order of the request.
 
@@ -61,7 +64,7 @@ class EntityFeatures(_Tabular):
             feature_service=body["feature_service"],
             entity=dict(body["entity"]),
             features=dict(body["features"]),
-            statuses={name: ValueStatus(status) for name, status in body["statuses"].items()},
+            statuses={name: _STATUSES[status] for name, status in body["statuses"].items()},
             event_timestamps={view: _moment(text) for view, text in body["event_timestamps"].items()},
         )
 
@@ -96,7 +99,7 @@ class OnlineFeatures(_Tabular):
             features=tuple(body["features"]),
             entities=dict(body["entities"]),
             values=body["values"],
-            statuses=[[ValueStatus(status) for status in row] for row in body["statuses"]],
+            statuses=[[_STATUSES[status] for status in row] for row in body["statuses"]],
             event_timestamps={
                 view: [_moment(text) for text in column] for view, column in body["event_timestamps"].items()
             },

@@ -67,7 +67,7 @@ class Attempts:
         self._made = 0
 
     def seconds_left(self) -> float:
-        """Until the deadline; never less than a moment, which is what the one attempt too late may have."""
+        """Until the deadline, or a moment where that is less: httpx would wait for ever or not at all."""
         return max(0.001, self._end - self._clock())
 
     def delay_after(self, outcome: Outcome) -> float | None:

@@ -37,9 +37,16 @@ def json_value(value: Any, place: str) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, Mapping):
-        return {_key(name, place): json_value(entry, f"{place}.{name}") for name, entry in value.items()}
+        # Rows are many and their values mostly plain: a place is not put into words before it is needed.
+        return {
+            _key(name, place): entry if type(entry) in _AS_THEY_ARE else json_value(entry, f"{place}.{name}")
+            for name, entry in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
-        return [json_value(entry, f"{place}[{index}]") for index, entry in enumerate(value)]
+        return [
+            entry if type(entry) in _AS_THEY_ARE else json_value(entry, f"{place}[{index}]")
+            for index, entry in enumerate(value)
+        ]
     return _scalar(value, place)
 
 

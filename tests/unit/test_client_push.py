@@ -152,10 +152,17 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(ask: Callable[[PushSe
     assert server.requests == 0
 
 
-def test_the_bytes_of_a_frame_depend_on_its_rows_alone() -> None:
+@pytest.mark.parametrize(
+    ("rows", "same"),
+    [
+        (FRAME, FRAME.set_index(pd.Index(["i", "j"]))),
+        (TABLE, TABLE.replace_schema_metadata({"written_by": "a job"})),
+    ],
+)
+def test_the_bytes_of_a_push_depend_on_its_columns_alone(rows: Any, same: Any) -> None:
     world = World("blocking", [ok(PUSHED)])
-    for frame in (FRAME, FRAME.set_index(pd.Index(["i", "j"]))):
-        world.ask("push", "src", frame, encoding="arrow")
+    for given_as in (rows, same):
+        world.ask("push", "src", given_as, encoding="arrow")
     first, second = world.requests
     assert first.content == second.content
 
