@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Columns: TypeAlias = "Mapping[str, Iterable[Any]] | pandas.DataFrame | pyarrow.Table"
 """A table by column: what `read_many` takes for entities."""
@@ -63,9 +66,10 @@ def _series(series: pandas.Series[Any]) -> list[Any]:
 def _array(array: Any) -> list[Any]:
     import pyarrow
 
-    if pyarrow.types.is_timestamp(array.type):
-        # The server keeps microseconds, and Python knows no finer ones.
-        array = array.cast(pyarrow.timestamp("us", array.type.tz), safe=False)
+    if pyarrow.types.is_timestamp(array.type) and array.type.unit == "ns":
+        # Finer than Python's times. What is cut off is cut towards the past, as the server does; a cast would not.
+        nanoseconds = array.cast(pyarrow.int64()).to_pylist()
+        return [None if time is None else _EPOCH + timedelta(microseconds=time // 1000) for time in nanoseconds]
     values: list[Any] = array.to_pylist()
     if pyarrow.types.is_map(array.type):
         return [None if value is None else dict(value) for value in values]
