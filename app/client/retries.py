@@ -39,8 +39,8 @@ class Retries:
 
     Between attempts it waits for `first_delay`, doubled each time up to `longest_delay`, of which half is left to
     chance so that clients do not come back all at once; a Retry-After of the server comes on top of that. `deadline`
-    is the time for a call as a whole: no attempt begins after it, none waits for the network beyond it, and a wait
-    that would end after it is not begun: the failure is raised at once.
+    is the time for a call as a whole: no attempt begins after it, and a wait that would end after it is not begun:
+    the failure is raised at once. Each wait on the network is at most what was left when its attempt began.
     """
 
     attempts: int = 5

@@ -168,9 +168,10 @@ def test_a_read_outlasts_a_store_that_hangs_and_a_push_without_a_key_does_not(la
     with Client(lab.server.url, sleep=wait) as client:
         lab.redis.pause()
         assert client.read_one("anywhere", {}).features == {"rain": False}
-        # The server's Retry-After, and the client's own delay.
-        assert [1 < seconds <= 1.1 for seconds in waits] == [True]
+        # The server's Retry-After, and the client's own delay. A slow machine may have needed more than one.
+        assert 1 < waits[0] <= 1.1
 
+        waits.clear()
         lab.redis.pause()
         try:
             with pytest.raises(UnavailableError) as caught:
@@ -178,7 +179,7 @@ def test_a_read_outlasts_a_store_that_hangs_and_a_push_without_a_key_does_not(la
         finally:
             lab.redis.resume()
         assert caught.value.retry_after == 1
-        assert len(waits) == 1
+        assert waits == []
 
 
 def test_nobody_listens() -> None:
@@ -208,13 +209,15 @@ def hanging_up(times: int) -> Iterator[tuple[str, list[bytes]]]:
                     if len(heard) > times:
                         connection.sendall(head % len(body) + body)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         host, port = listening.getsockname()
-        yield f"http://{host}:{port}", heard
-        with socket.create_connection((host, port)) as last:
-            last.sendall(b"GET /end")
-        thread.join(30)
+        try:
+            yield f"http://{host}:{port}", heard
+        finally:
+            with socket.create_connection((host, port)) as last:
+                last.sendall(b"GET /end")
+            thread.join(30)
         assert not thread.is_alive()
 
 
