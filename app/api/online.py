@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, JsonValue
@@ -13,7 +14,8 @@ from starlette.types import Receive, Scope
 
 from app import metrics
 from app.api.direct import DirectRoute, read_body
-from app.api.online_query import PARAMETERS, OnlineQuery, decode_query, parse_query_string, query_schema
+from app.api.json_body import decode_body, described_body
+from app.api.online_query import PARAMETERS, OnlineQuery, parse_query_string
 from app.api.problems import RESPONSES, documented
 from app.api.state import AppState, state_of_scope
 from app.domain import ValueStatus
@@ -67,7 +69,7 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     parameters, options = parse_query_string(scope["query_string"])
     plan.names(options.full_feature_names)
     checked = check_query(plan, parameters, options.max_staleness, options.on_stale)
-    with _timed():
+    with timed():
         result = await read_features(plan, checked, state.clock(), state.transform_threads)
     plan.served.count(result.rows, result.odd)
     return encode_one(plan, checked.entities, result, options.full_feature_names)
@@ -78,11 +80,13 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     summary="Features of many entities",
     response_model=ManyEntities,
     responses={**RESPONSES, 413: documented("The body is longer than FRESHET_MAX_BODY_BYTES")},
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": query_schema()}}}},
+    openapi_extra=described_body(
+        OnlineQuery, {"feature_service": "assistant_v1", "entities": {"user_id": ["u1", "u2"]}}
+    ),
 )
 async def post_online_features(scope: Scope, receive: Receive) -> bytes:
     state = state_of_scope(scope)
-    query = decode_query(await read_body(receive, state.settings.max_body_bytes))
+    query = decode_body(await read_body(receive, state.settings.max_body_bytes), OnlineQuery)
 
     def check() -> tuple[ServingPlan, OnlineRequest]:
         plan = _plan(state, query)
@@ -90,11 +94,11 @@ async def post_online_features(scope: Scope, receive: Receive) -> bytes:
         return plan, check_columns(plan, query.entities, query.request_data, limit, max_staleness, query.on_stale)
 
     # A thousand features are compiled, and ten thousand odd values are looked at, while others are answered.
-    is_big = len(query.features or ()) > _MANY_FEATURES or _rows(query) > _MANY_ROWS
-    plan, checked = await in_thread(check) if is_big else check()
+    big = is_big(query.features or (), [*query.entities.values(), *query.request_data.values()])
+    plan, checked = await in_thread(check) if big else check()
     now, threads = state.clock(), state.transform_threads
     results, parts = [], []
-    with _timed():
+    with timed():
         for part in checked.parts(len(plan.outputs)):
             result = await read_features(plan, part, now, threads)
             parts.append(encode_part(plan, result))
@@ -104,13 +108,15 @@ async def post_online_features(scope: Scope, receive: Receive) -> bytes:
     return encode_many(plan, checked.entities, parts)
 
 
-def _rows(query: OnlineQuery) -> int:
-    columns = [*query.entities.values(), *query.request_data.values()]
-    return max((len(column) for column in columns if isinstance(column, list)), default=0)
+def is_big(features: Sequence[str], columns: Sequence[Any]) -> bool:
+    """Whether checking a request takes so long that it belongs in a thread."""
+    rows = max((len(column) for column in columns if isinstance(column, list)), default=0)
+    return len(features) > _MANY_FEATURES or rows > _MANY_ROWS
 
 
 @contextlib.contextmanager
-def _timed() -> Iterator[None]:
+def timed() -> Iterator[None]:
+    """Observe how long the read inside takes, also where it fails."""
     began = time.perf_counter()
     try:
         yield

@@ -1,9 +1,7 @@
-"""The wire form of a request for online features: decoded by msgspec into typed values, with one fault at a time."""
+"""The wire form of a request for online features, in a body and in a query string."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
@@ -13,7 +11,7 @@ import msgspec
 
 from app.domain import OnStale
 from app.durations import parse_duration
-from app.errors import FieldError, InvalidRequestError, NotJsonError
+from app.errors import FieldError, InvalidRequestError
 
 
 class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,50 +33,6 @@ class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
         ),
     ] = None
     on_stale: OnStale = OnStale.NULL
-
-
-_DECODER = msgspec.json.Decoder(OnlineQuery)
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
-_NAMED = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$")
-
-
-def decode_query(body: bytes) -> OnlineQuery:
-    """The request in a JSON body. Raises NotJsonError, and InvalidRequestError that names the faulty field."""
-    try:
-        try:
-            return _DECODER.decode(body)
-        except msgspec.ValidationError:
-            raise
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Python's parser takes NaN, infinities and lone surrogates, which many clients write: so that the check of
-            # the columns can say which value it is.
-            return msgspec.convert(json.loads(body), OnlineQuery)
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError("The request does not have the documented form", [_fault(str(error))]) from None
-    except RecursionError:
-        raise NotJsonError("The body is not valid JSON", [FieldError("body", "nested too deeply")]) from None
-    except ValueError as error:
-        raise NotJsonError("The body is not valid JSON", [FieldError("body", str(error))]) from None
-
-
-def _fault(text: str) -> FieldError:
-    place = _PLACE.search(text)
-    message = text[: place.start()] if place else text
-    path = place.group(1) if place else ""
-    named = _NAMED.match(message)
-    if named:
-        path = f"{path}.{named.group(2)}".lstrip(".")
-        message = "unknown field" if named.group(1) == "contains unknown" else "is missing"
-    return FieldError(path or "body", message.replace("`", ""))
-
-
-def query_schema() -> dict[str, Any]:
-    """The JSON schema of OnlineQuery, in one piece, for OpenAPI."""
-    _, parts = msgspec.json.schema_components([OnlineQuery])
-    schema: dict[str, Any] = parts["OnlineQuery"]
-    schema["properties"]["on_stale"] = {**parts["OnStale"], "default": OnStale.NULL.value}
-    schema["examples"] = [{"feature_service": "assistant_v1", "entities": {"user_id": ["u1", "u2"]}}]
-    return schema
 
 
 class GetOptions(msgspec.Struct):

@@ -16,7 +16,7 @@ from app.serving.reader import OnlineResult
 from app.values import to_json
 
 # Moments are kept as naive datetimes here, which are UTC (rule 1).
-_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 _FEW = 8
 
@@ -24,14 +24,14 @@ _FEW = 8
 def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], result: OnlineResult, full_names: bool) -> bytes:
     """The answer to a GET: the features of one entity by name."""
     names = plan.names(full_names)
-    return _dumps(
+    return dumps(
         {
             "feature_service": plan.name,
             "entity": {name: values[0] for name, values in entity.items()},
             "features": dict(zip(names, [column[0] for column in result.values], strict=True)),
             "statuses": dict(zip(names, result.odd.get(0) or plan.shape.all_present, strict=True)),
             "event_timestamps": {
-                view: _moments(moments)[0] for view, moments in zip(plan.shape.views, result.moments, strict=True)
+                view: to_datetimes(moments)[0] for view, moments in zip(plan.shape.views, result.moments, strict=True)
             },
         }
     )
@@ -57,9 +57,9 @@ def encode_part(plan: ServingPlan, result: OnlineResult) -> EncodedPart:
     else:
         statuses_json = (present + b",") * (result.rows - 1) + present
     return EncodedPart(
-        _dumps(list(zip(*result.values, strict=True)))[1:-1],
+        dumps(list(zip(*result.values, strict=True)))[1:-1],
         statuses_json,
-        [orjson.dumps(_moments(moments), option=_OPTIONS)[1:-1] for moments in result.moments],
+        [orjson.dumps(to_datetimes(moments), option=OPTIONS)[1:-1] for moments in result.moments],
     )
 
 
@@ -71,7 +71,7 @@ def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts:
             b'{"features":',
             plan.shape.references,
             b',"entities":',
-            _dumps(entities),
+            dumps(entities),
             b',"values":[',
             b",".join([part.values for part in parts]),
             b'],"statuses":[',
@@ -88,15 +88,16 @@ def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts:
     )
 
 
-def _dumps(value: Any) -> bytes:
+def dumps(value: Any) -> bytes:
+    """The JSON of native values; NaN and infinities are null."""
     try:
-        return orjson.dumps(value, to_json, _OPTIONS)
+        return orjson.dumps(value, to_json, OPTIONS)
     except TypeError:
         # What orjson cannot say: lone surrogates and integers beyond 64 bits, which a user's function may return.
         return json.dumps(to_json(value), separators=(",", ":")).encode()
 
 
-def _moments(moments: Sequence[int | None]) -> list[datetime | None]:
+def to_datetimes(moments: Sequence[int | None]) -> list[datetime | None]:
     """Microseconds since 1970 as naive datetimes."""
     if len(moments) <= _FEW:
         return [None if moment is None else _EPOCH + timedelta(microseconds=moment) for moment in moments]

@@ -57,11 +57,12 @@ class PlannedTransform:
 
 @dataclass(frozen=True)
 class Output:
-    """One feature of the response: of the stored view at `index`, where it has `position` among the features read, or
-    of the on-demand view at `index`."""
+    """One feature of the response, of type `dtype`: of the stored view at `index`, where it has `position` among the
+    features read, or of the on-demand view at `index`."""
 
     shown_as: str
     feature: str
+    dtype: str
     index: int
     on_demand: bool
     position: int = 0
@@ -181,8 +182,8 @@ class _Compiler:
 
     def _outputs(self, projection: Projection) -> list[Output]:
         spec = self._servable(projection)
-        names = {field.name for field in spec.features}
-        missing = [feature for feature in projection.features if feature not in names]
+        types = {field.name: field.dtype for field in spec.features}
+        missing = [feature for feature in projection.features if feature not in types]
         if missing:
             name = versioned(projection.view, projection.version)
             known = ", ".join(field.name for field in spec.features)
@@ -191,7 +192,8 @@ class _Compiler:
             index, on_demand = self._transform(spec, projection), True
         else:
             index, on_demand = self._view(projection, projection.features), False
-        return [Output(projection.shown_as, feature, index, on_demand) for feature in projection.features]
+        shown = projection.shown_as
+        return [Output(shown, feature, types[feature], index, on_demand) for feature in projection.features]
 
     def _servable(self, projection: Projection) -> ViewSpec | OnDemandSpec:
         """The definition that a projection reads, the one in force or the version that it pins; refused by name where

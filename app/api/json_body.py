@@ -1,0 +1,70 @@
+"""The JSON body of a direct route: decoded by msgspec into a typed value, with one fault at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from app.errors import FieldError, InvalidRequestError, NotJsonError
+
+T = TypeVar("T")
+
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
+
+_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_NAMED = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$")
+
+
+def decode_body(body: bytes, kind: type[T]) -> T:
+    """The value of type `kind`, a msgspec Struct, in a JSON body.
+
+    Raises NotJsonError, and InvalidRequestError that names the faulty field.
+    """
+    try:
+        try:
+            value: T = _decoder(kind).decode(body)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Python's parser takes NaN, infinities and lone surrogates, which many clients write: so that the check of
+            # the columns can say which value it is.
+            value = msgspec.convert(json.loads(body), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError("The request does not have the documented form", [_fault(str(error))]) from None
+    except RecursionError:
+        raise NotJsonError("The body is not valid JSON", [FieldError("body", "nested too deeply")]) from None
+    except ValueError as error:
+        raise NotJsonError("The body is not valid JSON", [FieldError("body", str(error))]) from None
+    return value
+
+
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    return decoder
+
+
+def _fault(text: str) -> FieldError:
+    place = _PLACE.search(text)
+    message = text[: place.start()] if place else text
+    path = place.group(1) if place else ""
+    named = _NAMED.match(message)
+    if named:
+        path = f"{path}.{named.group(2)}".lstrip(".")
+        message = "unknown field" if named.group(1) == "contains unknown" else "is missing"
+    return FieldError(path or "body", message.replace("`", ""))
+
+
+def described_body(kind: type[Any], example: Any) -> dict[str, Any]:
+    """The JSON schema of a Struct, in one piece, as OpenAPI's description of a body."""
+    (schema,), parts = msgspec.json.schema_components([kind], ref_template="{name}")
+    schema = parts.pop(schema["$ref"])
+    for name, field in schema["properties"].items():
+        if "$ref" in field:
+            schema["properties"][name] = {**parts[field["$ref"]], **{k: v for k, v in field.items() if k != "$ref"}}
+    schema["examples"] = [example]
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
