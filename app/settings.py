@@ -89,7 +89,8 @@ class Settings(BaseSettings):
     """How far before its last success an incremental materialization starts, so that rows that came late are seen."""
 
     max_body_bytes: int = Field(default=16_777_216, gt=0)
-    """Bytes that the body of a request for online features may have; longer ones are answered with 413."""
+    """Bytes that the body of a request for online features, or of one on Feast's wire, may have; longer ones are
+    answered with 413."""
 
     max_entities: int = Field(default=10_000, gt=0)
     """Most entities in one online request; more are refused with 422."""

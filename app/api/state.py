@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.types import Scope
 
 from app.api.threads import BoundedThreads, Probe
+from app.materializing.running import Materializations
 from app.pushing.push import Pusher
 from app.serving.refresh import PlanBook
 from app.settings import Settings
@@ -32,6 +33,7 @@ class AppState:
     pusher: Pusher
     push_threads: BoundedThreads
     transform_threads: DaemonThreads
+    materializations: Materializations
     probes: Sequence[Probe]
     clock: Callable[[], datetime]
     draining: Draining = field(default_factory=Draining)
