@@ -130,6 +130,18 @@ def test_a_feature_service_and_composite_keys_in_any_order(world: World) -> None
     assert through["surged_fare"] == [15.0]
 
 
+def test_keys_in_the_forms_that_feast_takes(world: World) -> None:
+    world.sdk.write_to_online_store("drivers", df=frame({**CARRIED, "driver_id": 20}, {**CARRIED, "driver_id": -21}))
+    rows: list[dict[str, Any]] = [{"driver_id": "20"}, {"driver_id": "-21"}, {"driver_id": 20.0}, {"driver_id": 21}]
+    through, straight = (values(one, ["drivers:name"], rows) for one in (world.sdk, world.stock))
+    assert through == straight == {"driver_id": [20, -21, 20, 21], "name": ["Ada", "Ada", "Ada", None]}
+    by_entity = [{"driver": 20, "customer": 7}]
+    assert values(world.sdk, ["drivers:name"], by_entity) == {"driver_id": [20], "name": ["Ada"]}
+
+    world.sdk.write_to_online_store("trips", df=frame(trip(20, "7", 4.0)))
+    assert values(world.sdk, ["trips:fare"], by_entity)["fare"] == [4.0]
+
+
 def test_full_names_and_a_collision(world: World) -> None:
     world.sdk.write_to_online_store("drivers", df=frame({**CARRIED, "driver_id": 31}))
     world.sdk.write_to_online_store("trips", df=frame(trip(31, "1", 1.0)))

@@ -35,7 +35,16 @@ def expected(value: Any) -> Any:
         return [expected(entry) for entry in value]
     if isinstance(value, dict):
         return {name: expected(entry) for name, entry in value.items()}
-    return None if value in ("NaN", "Infinity", "-Infinity") or not is_finite(value) else value
+    return value if is_finite(value) else None
+
+
+def without_words(value: Any) -> Any:
+    """The same where Feast has made words of such numbers."""
+    if isinstance(value, list):
+        return [without_words(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: without_words(entry) for name, entry in value.items()}
+    return None if value in ("NaN", "Infinity", "-Infinity") else value
 
 
 def column(values: list[Any], dtype: str) -> Any:
@@ -51,6 +60,11 @@ def test_every_value_is_written_as_feast_writes_it(dtype: str, data: st.DataObje
     ours = column([decode(proto) for proto in protos], dtype)
 
     theirs = [expected(_value_to_native(proto)) for proto in protos]
+    if dtype == "MAP":
+        # A text in a map may be such a word itself.
+        ours = [without_words(value) for value in ours]
+    if dtype.startswith(("FLOAT", "DOUBLE", "MAP")):
+        theirs = [without_words(value) for value in theirs]
     if dtype == "UNIX_TIMESTAMP":
         theirs = [None if value == NO_TIME else value for value in theirs]
     assert ours == theirs

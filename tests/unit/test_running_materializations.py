@@ -31,7 +31,9 @@ class Held:
         self, view: ViewSpec, start: datetime | None, end: datetime, progress: Callable[[int, int], None]
     ) -> Materialized:
         self.begun.release()
-        while not self.go_on.wait(0.01):
+        for _ in range(2000):  # a bound against hanging, not an expectation
+            if self.go_on.wait(0.01):
+                break
             progress(0, 1)
         if self.error is not None:
             raise self.error
