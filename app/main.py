@@ -6,22 +6,27 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime, timedelta
 from types import FrameType
 
 import structlog
 from fastapi import FastAPI
+from feast import FeatureView
 
 from app import metrics
 from app.api import catalog, health, online, problems, push
 from app.api.direct import DirectApp
+from app.api.feast_wire import features, materializations, writes
 from app.api.state import AppState
 from app.api.threads import BoundedThreads, Probe
 from app.deployment import now, open_metadata
-from app.domain import Catalog
+from app.domain import Catalog, ViewSpec
 from app.errors import FreshetError
 from app.logs import configure_logs
+from app.materializing.materialize import Materializer
+from app.materializing.running import Materializations
 from app.pushing.due import DueRows
 from app.pushing.groups import PushGroups
 from app.pushing.keys import IdempotentPushes
@@ -34,6 +39,7 @@ from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
 from app.stores.push_keys import PushKeys
 from app.stores.repo import FeastRepo, open_repo
+from app.stores.watermarks import StoredWatermarks
 from app.threads import DaemonThreads
 
 _TRANSFORM_THREADS = 8
@@ -44,23 +50,33 @@ log = structlog.get_logger(__name__)
 
 
 class RegistryCatalogs:
-    """Implements app.serving.refresh.CatalogSource; lets the store adapters take over each new catalog's views."""
+    """Implements app.serving.refresh.CatalogSource; lets the store adapters take over each new catalog's views, and
+    tells the registry of finished materializations."""
 
-    def __init__(self, reader: RegistryReader, online: FeastOnlineStore, offline: FeastOfflineStore) -> None:
-        self._reader = reader
+    def __init__(self, repo: FeastRepo, online: FeastOnlineStore, offline: FeastOfflineStore) -> None:
+        self._repo, self._reader = repo, RegistryReader(repo)
         self._online, self._offline = online, offline
         self._fingerprint: str | None = None
+        self._views: Mapping[str, FeatureView] = {}
+        # A file registry is kept in memory as one message, which must not be replaced while it is changed.
+        self._lock = threading.Lock()
 
     def changed(self) -> Catalog | None:
         """The catalog if the registry has changed since the last call, else None."""
-        fingerprint = self._reader.fingerprint()
-        if fingerprint == self._fingerprint:
-            return None
-        snapshot = self._reader.read()
-        self._online.use(snapshot.feast_views, snapshot.catalog.views.values())
-        self._offline.use(snapshot.feast_views)
-        self._fingerprint = fingerprint
-        return snapshot.catalog
+        with self._lock:
+            fingerprint = self._reader.fingerprint()
+            if fingerprint == self._fingerprint:
+                return None
+            snapshot = self._reader.read()
+            self._online.use(snapshot.feast_views, snapshot.catalog.views.values())
+            self._offline.use(snapshot.feast_views)
+            self._fingerprint, self._views = fingerprint, snapshot.feast_views
+            return snapshot.catalog
+
+    def record(self, view: ViewSpec, start: datetime, end: datetime) -> None:
+        """Tell the registry that the view has been materialized for this window."""
+        with self._lock:
+            self._repo.store.registry.apply_materialization(self._views[view.name], self._repo.project, start, end)
 
 
 def worker_app() -> FastAPI:
@@ -80,7 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
         offline_store = FeastOfflineStore(repo, settings.offline_write_timeout)
         metadata = await asyncio.to_thread(open_metadata, settings)
         due = DueRows(online_store, now)
-        plans = PlanBook(RegistryCatalogs(RegistryReader(repo), online_store, offline_store), online_store)
+        catalogs = RegistryCatalogs(repo, online_store, offline_store)
+        plans = PlanBook(catalogs, online_store)
         await asyncio.to_thread(_first_refresh, plans, repo)
         writer = GroupWriter(online_store, offline_store, due, now)
         push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
@@ -91,8 +108,20 @@ def create_app(settings: Settings) -> FastAPI:
             pusher=Pusher(writer, now, settings.max_clock_skew),
             push_groups=PushGroups(writer, push_threads.run, settings.push_queue_rows),
             push_keys=IdempotentPushes(PushKeys(metadata, repo.project), push_threads.run, now, patience),
+            watermarks=StoredWatermarks(metadata, repo.project),
             push_threads=push_threads,
             transform_threads=DaemonThreads("on-demand", _TRANSFORM_THREADS),
+            materializations=Materializations(
+                Materializer(
+                    repo.project,
+                    offline_store,
+                    online_store,
+                    metadata,
+                    now,
+                    settings.materialize_overlap,
+                    catalogs.record,
+                )
+            ),
             probes=(Probe("online_store", online_store.ping), Probe("metadata_database", metadata.ping)),
             clock=now,
         )
@@ -121,6 +150,7 @@ def create_app(settings: Settings) -> FastAPI:
             await state.push_groups.finish()
             state.push_threads.close()
             state.transform_threads.close()
+            await state.materializations.close()
             await online_store.close_reads()
             online_store.close()
             offline_store.close()
@@ -136,8 +166,8 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    for router in (online.router, push.router):
-        app.include_direct_router(router)
+    for direct in (online.router, push.router, features.router, writes.router, materializations.router):
+        app.include_direct_router(direct)
     for router in (catalog.router, health.router):
         app.include_router(router)
     return app

@@ -97,7 +97,8 @@ class Settings(BaseSettings):
     """How far before its last success an incremental materialization starts, so that rows that came late are seen."""
 
     max_body_bytes: int = Field(default=16_777_216, gt=0)
-    """Bytes that the body of a request for online features or of a push may have; longer ones are answered with 413."""
+    """Bytes that the body of a request for online features, of a push, or of a request on Feast's wire may have; longer
+    ones are answered with 413."""
 
     max_entities: int = Field(default=10_000, gt=0)
     """Most entities in one online request; more are refused with 422."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -21,7 +22,16 @@ from app import metrics
 from app.api import problems
 from app.errors import BodyTooLargeError
 
-Endpoint = Callable[[Scope, Receive], Awaitable[bytes]]
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with another status than 200. Its body is JSON, or empty."""
+
+    status: int
+    body: bytes
+
+
+Endpoint = Callable[[Scope, Receive], Awaitable[bytes | Reply]]
 """From an HTTP request to the JSON of its answer; raises FreshetError, and ClientDisconnect where nobody waits for it
 any more."""
 
@@ -34,7 +44,7 @@ class DirectRoute(APIRoute):
     """A route of one method with an Endpoint; its path may end in a parameter, which is then in `path_params`.
 
     It observes freshet_http_request_duration_seconds{route,method,status}, gives the answer its request id, and turns
-    errors into problems.
+    errors into problems, or into what a subclass makes of them in `failure`.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
@@ -59,18 +69,22 @@ class DirectRoute(APIRoute):
 
         return handle
 
+    def failure(self, request: Request, error: Exception) -> Response:
+        """The answer that tells of an error."""
+        return problems.answer(request, error)
+
     async def respond(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Status, headers and body of the answer, whatever goes wrong. Raises ClientDisconnect."""
         began = time.perf_counter()
         try:
-            body = await self._answer(scope, receive)
+            answer = await self._answer(scope, receive)
         except ClientDisconnect:
             raise
         except Exception as error:  # nothing is above this but the server, which would log it and say nothing
-            response = problems.answer(Request(scope), error)
+            response = self.failure(Request(scope), error)
             status, headers, body = response.status_code, response.raw_headers, bytes(response.body)
         else:
-            status = 200
+            status, body = (200, answer) if isinstance(answer, bytes) else (answer.status, answer.body)
             headers = [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),

@@ -59,6 +59,17 @@ async def readyz(state: Annotated[AppState, Depends(state_of)], response: Respon
     )
 
 
+@router.get(
+    "/health",
+    tags=["Feast's wire"],
+    summary="Is there a registry to serve from? Touches nothing else",
+    response_class=Response,
+    responses={200: {"description": "Yes"}, 503: {"description": "Not yet"}},
+)
+async def health(state: Annotated[AppState, Depends(state_of)]) -> Response:
+    return Response(status_code=200 if state.plans.loaded else 503)
+
+
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def prometheus() -> Response:
     metrics.flush()

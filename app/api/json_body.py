@@ -12,6 +12,8 @@ from app.errors import FieldError, InvalidRequestError, NotJsonError
 
 T = TypeVar("T")
 
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
+
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$")
 
@@ -36,6 +38,14 @@ def decode_json(decoder: msgspec.json.Decoder[T], body: bytes, where: str = "bod
         raise NotJsonError("The body is not valid JSON", [FieldError(where, str(error))]) from None
 
 
+def decode_body(body: bytes, kind: type[T]) -> T:
+    """The same for a value of type `kind`, a msgspec Struct."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    return decode_json(decoder, body)
+
+
 def _fault(text: str) -> FieldError:
     place = _PLACE.search(text)
     message = text[: place.start()] if place else text
@@ -51,3 +61,14 @@ def struct_schema(struct: type[msgspec.Struct]) -> tuple[dict[str, Any], dict[st
     """The JSON schema of a struct, for OpenAPI, and those of the types that it refers to, by name."""
     _, parts = msgspec.json.schema_components([struct])
     return parts.pop(struct.__name__), parts
+
+
+def described_body(kind: type[Any], example: Any) -> dict[str, Any]:
+    """The JSON schema of a Struct, in one piece, as OpenAPI's description of a body."""
+    (schema,), parts = msgspec.json.schema_components([kind], ref_template="{name}")
+    schema = parts.pop(schema["$ref"])
+    for name, field in schema["properties"].items():
+        if "$ref" in field:
+            schema["properties"][name] = {**parts[field["$ref"]], **{k: v for k, v in field.items() if k != "$ref"}}
+    schema["examples"] = [example]
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

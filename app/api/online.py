@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, JsonValue
@@ -11,7 +14,8 @@ from starlette.types import Receive, Scope
 
 from app import metrics
 from app.api.direct import DirectRoute, read_body
-from app.api.online_query import PARAMETERS, OnlineQuery, decode_query, parse_query_string, query_schema
+from app.api.json_body import decode_body, described_body
+from app.api.online_query import PARAMETERS, OnlineQuery, parse_query_string
 from app.api.problems import RESPONSES, documented
 from app.api.state import AppState, state_of_scope
 from app.domain import ValueStatus
@@ -75,11 +79,13 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     summary="Features of many entities",
     response_model=ManyEntities,
     responses={**RESPONSES, 413: documented("The body is longer than FRESHET_MAX_BODY_BYTES")},
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": query_schema()}}}},
+    openapi_extra=described_body(
+        OnlineQuery, {"feature_service": "assistant_v1", "entities": {"user_id": ["u1", "u2"]}}
+    ),
 )
 async def post_online_features(scope: Scope, receive: Receive) -> bytes:
     state = state_of_scope(scope)
-    query = decode_query(await read_body(receive, state.settings.max_body_bytes))
+    query = decode_body(await read_body(receive, state.settings.max_body_bytes), OnlineQuery)
 
     def check() -> tuple[ServingPlan, OnlineRequest]:
         plan = _plan(state, query)
@@ -87,7 +93,8 @@ async def post_online_features(scope: Scope, receive: Receive) -> bytes:
         return plan, check_columns(plan, query.entities, query.request_data, limit, max_staleness, query.on_stale)
 
     # A thousand features are compiled, and ten thousand odd values are looked at, while others are answered.
-    plan, checked = await in_thread(check) if _is_big(query) else check()
+    big = is_big(query.features, *query.entities.values(), *query.request_data.values())
+    plan, checked = await in_thread(check) if big else check()
     if checked.rows == 1:
         return encode_row(plan, checked.entities, await _read_row(state, plan, checked))
     return await _read_many(state, plan, checked)
@@ -106,27 +113,34 @@ async def _read_row(state: AppState, plan: ServingPlan, checked: OnlineRequest) 
 async def _read_many(state: AppState, plan: ServingPlan, checked: OnlineRequest) -> bytes:
     now, threads = state.clock(), state.transform_threads
     results, parts = [], []
-    began = time.perf_counter()
-    try:
+    with timed():
         for part in checked.parts(len(plan.outputs)):
             result = await read_features(plan, part, now, threads)
             parts.append(encode_part(plan, result))
             results.append((result.rows, result.odd))
-    finally:
-        _READ_DURATION.observe(time.perf_counter() - began)
     for rows, odd in results:
         plan.served.count(rows, odd)
     return encode_many(plan, checked.entities, parts)
 
 
-def _is_big(query: OnlineQuery) -> bool:
-    if query.features and len(query.features) > _MANY_FEATURES:
+def is_big(features: Sequence[str] | None, *columns: Any) -> bool:
+    """Whether checking a request takes so long that it belongs in a thread."""
+    if features and len(features) > _MANY_FEATURES:
         return True
-    for columns in (query.entities, query.request_data):
-        for column in columns.values():
-            if type(column) is list and len(column) > _MANY_ROWS:
-                return True
+    for column in columns:
+        if type(column) is list and len(column) > _MANY_ROWS:
+            return True
     return False
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[None]:
+    """Observe how long the read inside takes, also where it fails."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        _READ_DURATION.observe(time.perf_counter() - began)
 
 
 def _plan(state: AppState, query: OnlineQuery) -> ServingPlan:

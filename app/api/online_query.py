@@ -1,4 +1,4 @@
-"""The wire form of a request for online features: decoded by msgspec into typed values, with one fault at a time."""
+"""The wire form of a request for online features, in a body and in a query string."""
 
 from __future__ import annotations
 

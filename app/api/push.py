@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+from datetime import datetime
 
 import orjson
 from fastapi import APIRouter
@@ -19,7 +21,9 @@ from app.errors import InvalidRequestError, TooBusyError
 from app.pushing.checked import CheckedRows
 from app.pushing.keys import Claim, ClaimState, NothingDoneError
 from app.pushing.schema import PushSchema
+from app.pushing.watermarks import accepted
 from app.pushing.writing import GroupedPush, PushResult
+from app.values import format_timestamp
 
 router = APIRouter(prefix="/v1", tags=["push"], route_class=DirectRoute)
 
@@ -40,6 +44,8 @@ class PushAnswer(BaseModel):
     late: int
     duplicate: int
     rejected: int
+    watermark: str | None = None
+    """Up to where the push source is complete now, where one was given."""
     outcomes: list[RowOutcome]
 
 
@@ -77,16 +83,24 @@ async def _write(state: AppState, schema: PushSchema, request: PushRequest, clai
     """Check the rows, write them, and tell what became of each; with a claim as of its moment, and with its stamps."""
     stamp = claim.stamp if claim else None
     try:
-        checked = await _check(state, schema, request, stamp)
-        again = claim is not None and claim.state is ClaimState.TAKEN_OVER
-        result = await state.push_groups.write(
-            schema, GroupedPush(checked, request.to, request.atomic, stamp=stamp, again=again)
-        )
+        watermark = None
+        if request.watermark is not None:
+            watermark = accepted(request.watermark, state.clock(), state.settings.max_clock_skew)
+        result = PushResult([], {})
+        if len(request.rows):
+            checked = await _check(state, schema, request, stamp)
+            again = claim is not None and claim.state is ClaimState.TAKEN_OVER
+            push = GroupedPush(checked, request.to, request.atomic, stamp=stamp, again=again)
+            result = await state.push_groups.write(schema, push)
     except (InvalidRequestError, TooBusyError) as error:
         if claim is None:
             raise
         raise NothingDoneError(error) from error
-    return _encode(state.pusher.counted(schema, result))
+    if watermark is not None:
+        # Only now: it says that the rows up to here are there.
+        advance = functools.partial(state.watermarks.advance, schema.push_source, watermark, state.clock())
+        watermark = await state.push_threads.run(advance)
+    return _encode(state.pusher.counted(schema, result), watermark)
 
 
 async def _check(state: AppState, schema: PushSchema, request: PushRequest, now: int | None) -> CheckedRows:
@@ -108,9 +122,10 @@ def _fingerprint(scope: Scope, body: bytes) -> str:
     return hashlib.sha256(b"\n".join([content_type, scope["query_string"], body])).hexdigest()
 
 
-def _encode(result: PushResult) -> bytes:
+def _encode(result: PushResult, watermark: datetime | None) -> bytes:
     outcomes = [{"row": row, "outcome": outcome._value_} for row, outcome in enumerate(result.outcomes)]
     for row, reason in result.reasons.items():
         outcomes[row]["reason"] = reason
     counts = {outcome.value: result.outcomes.count(outcome) for outcome in PushOutcome}
-    return orjson.dumps({"received": len(outcomes), **counts, "outcomes": outcomes})
+    known = {} if watermark is None else {"watermark": format_timestamp(watermark)}
+    return orjson.dumps({"received": len(outcomes), **counts, **known, "outcomes": outcomes})

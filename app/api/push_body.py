@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,7 @@ from app.api.push_arrow import decode_arrow
 from app.domain import PushTarget
 from app.errors import FieldError, InvalidRequestError, UnsupportedMediaTypeError
 from app.pushing.schema import PushedColumns
+from app.values import ValueFault, parse_timestamp
 
 _JSON, _NDJSON, _ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
 _LONGEST_KEY = 255
@@ -25,17 +27,22 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 class PushBody(msgspec.Struct, forbid_unknown_fields=True):
     """Rows to write: join keys, every feature, and an `event_timestamp` (RFC 3339 or epoch seconds; default: now)."""
 
-    rows: Annotated[list[Any], msgspec.Meta(min_length=1)]
+    rows: Annotated[list[Any], msgspec.Meta(description="May be empty where a watermark comes.")]
     to: PushTarget = PushTarget.ONLINE_AND_OFFLINE
+    watermark: Annotated[
+        str | int | float | None,
+        msgspec.Meta(description="This push source is complete up to here: RFC 3339 or epoch seconds."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """What is pushed, and how: `atomic` means all rows or none."""
+    """What is pushed, and how: `atomic` means all rows or none; `watermark` is in UTC."""
 
     rows: Sequence[Any] | PushedColumns
     to: PushTarget
     atomic: bool
+    watermark: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,9 @@ def push_decoder(scope: Scope) -> Decoder:
     if content_type in (_JSON, ""):
         return functools.partial(_decode_object, _options(query, {"atomic"}) if query else {})
     if content_type == _NDJSON:
-        return functools.partial(_decode_lines, _options(query, {"to", "atomic"}))
+        return functools.partial(_decode_lines, _options(query, {"to", "atomic", "watermark"}))
     if content_type == _ARROW:
-        return functools.partial(_decode_stream, _options(query, {"to", "atomic"}))
+        return functools.partial(_decode_stream, _options(query, {"to", "atomic", "watermark"}))
     raise UnsupportedMediaTypeError(
         f"A push is read as {_JSON}, {_NDJSON} or {_ARROW}; its content-type header says otherwise"
     )
@@ -94,6 +101,11 @@ def _options(query: bytes, known: set[str]) -> dict[str, Any]:
             options[name] = _TRUTH[text.lower()]
         elif name == "atomic":
             faults.append(FieldError(name, "must be true or false"))
+        elif name == "watermark":
+            try:
+                options[name] = parse_timestamp(text)
+            except ValueFault as fault:
+                faults.append(FieldError(name, str(fault)))
         elif text in list(PushTarget):
             options[name] = PushTarget(text)
         else:
@@ -109,32 +121,41 @@ _ROW: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 def _decode_object(options: dict[str, Any], body: bytes, limits: PushLimits) -> PushRequest:
     push = decode_json(_BODY, body)
-    _check_rows(len(push.rows), limits)
-    return PushRequest(push.rows, push.to, options.get("atomic", False))
+    watermark = None if push.watermark is None else _watermark(push.watermark)
+    return _request(push.rows, {**options, "to": push.to, "watermark": watermark}, limits)
 
 
 def _decode_lines(options: dict[str, Any], body: bytes, limits: PushLimits) -> PushRequest:
     lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if not line.isspace() and line]
-    _check_rows(len(lines), limits)
+    _check_rows(len(lines), limits, options)
     try:
         rows = [_ROW.decode(line) for _, line in lines]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         rows = [decode_json(_ROW, line, f"line {number}") for number, line in lines]
-    return _request(rows, options)
+    return _request(rows, options, limits)
 
 
 def _decode_stream(options: dict[str, Any], body: bytes, limits: PushLimits) -> PushRequest:
     columns = decode_arrow(body, limits.rows, limits.body_bytes)
-    _check_rows(len(columns), limits)
-    return _request(columns, options)
+    return _request(columns, options, limits)
 
 
-def _request(rows: Sequence[Any] | PushedColumns, options: dict[str, Any]) -> PushRequest:
-    return PushRequest(rows, options.get("to", PushTarget.ONLINE_AND_OFFLINE), options.get("atomic", False))
+def _request(rows: Sequence[Any] | PushedColumns, options: dict[str, Any], limits: PushLimits) -> PushRequest:
+    _check_rows(len(rows), limits, options)
+    target = options.get("to", PushTarget.ONLINE_AND_OFFLINE)
+    return PushRequest(rows, target, options.get("atomic", False), options.get("watermark"))
 
 
-def _check_rows(rows: int, limits: PushLimits) -> None:
-    if rows == 0:
+def _watermark(value: str | float) -> datetime:
+    """A watermark in UTC. Raises InvalidRequestError."""
+    try:
+        return parse_timestamp(value)
+    except ValueFault as fault:
+        raise InvalidRequestError("The request is not valid", [FieldError("watermark", str(fault))]) from None
+
+
+def _check_rows(rows: int, limits: PushLimits, options: dict[str, Any]) -> None:
+    if rows == 0 and options.get("watermark") is None:
         raise InvalidRequestError("Nothing was pushed", [FieldError("rows", "must not be empty")])
     if rows > limits.rows:
         message = f"at most {limits.rows} rows in one push (FRESHET_MAX_PUSH_ROWS), got {rows}"
@@ -169,6 +190,12 @@ def push_description() -> dict[str, Any]:
                 "in": "query",
                 "schema": {"type": "boolean", "default": False},
                 "description": "Write all rows or none: 422 with every fault where a row is rejected.",
+            },
+            {
+                "name": "watermark",
+                "in": "query",
+                "schema": {"type": "string", "format": "date-time"},
+                "description": "This push source is complete up to here; for NDJSON and Arrow.",
             },
             {
                 "name": "to",

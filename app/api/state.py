@@ -10,9 +10,11 @@ from fastapi import Request
 from starlette.types import Scope
 
 from app.api.threads import BoundedThreads, Probe
+from app.materializing.running import Materializations
 from app.pushing.groups import PushGroups
 from app.pushing.keys import IdempotentPushes
 from app.pushing.push import Pusher
+from app.pushing.watermarks import Watermarks
 from app.serving.refresh import PlanBook
 from app.settings import Settings
 from app.threads import DaemonThreads
@@ -34,8 +36,10 @@ class AppState:
     pusher: Pusher
     push_groups: PushGroups
     push_keys: IdempotentPushes
+    watermarks: Watermarks
     push_threads: BoundedThreads
     transform_threads: DaemonThreads
+    materializations: Materializations
     probes: Sequence[Probe]
     clock: Callable[[], datetime]
     draining: Draining = field(default_factory=Draining)

@@ -53,7 +53,13 @@ class Pusher:
     ) -> PushResult:
         """All of it at once, for rows of which there is at least one. Blocks."""
         schema = self.schema(catalog, push_source)
-        push = GroupedPush(CheckedRows.joined(list(self.check(schema, rows))), target)
+        return self._write(schema, GroupedPush(CheckedRows.joined(list(self.check(schema, rows))), target))
+
+    def write(self, schema: PushSchema, checked: CheckedRows, target: PushTarget) -> PushResult:
+        """Write rows of which none was rejected, all or none. Blocks; raises as PushGroups.write does."""
+        return self._write(schema, GroupedPush(checked, target, atomic=True))
+
+    def _write(self, schema: PushSchema, push: GroupedPush) -> PushResult:
         self._writer.write(schema, [push])
         if push.error is not None:
             raise push.error

@@ -17,6 +17,7 @@ from app.pushing.stamps import Stamps, stamped
 
 _AHEAD = "ahead of the clock: written online when it is due"
 _LATE = "older than what is stored"
+_UNKNOWN = "The rows may still be written; pushing them again does no harm"
 _WRITTEN = (PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE)
 """The outcomes of a row in several views, the one that counts for the row first."""
 
@@ -129,7 +130,8 @@ class GroupWriter:
         except StoreUnavailableError as error:
             for push in group:
                 kept = push.target.offline
-                detail = "The rows are kept offline; push them again with to=online" if kept else "Nothing was kept"
+                # What a store has read before it stopped answering it may still write when it goes on.
+                detail = "The rows are kept offline; push them again with to=online" if kept else _UNKNOWN
                 push.fail(StoreUnavailableError(f"{error.detail}. {detail}"))
             return
         _share_out(group, outcomes, frozenset(ahead))

@@ -17,7 +17,7 @@ from app.serving.row import OnlineRow
 from app.values import to_json
 
 # Moments are kept as naive datetimes here, which are UTC (rule 1).
-_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 _FEW = 8
 
@@ -28,18 +28,18 @@ def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], row: Onli
     if row.statuses is None:
         statuses = shape.present_by_name[full_names]
     else:
-        statuses = _dumps(dict(zip(names, row.statuses, strict=True)))
+        statuses = dumps(dict(zip(names, row.statuses, strict=True)))
     return b"".join(
         [
             shape.opening,
             b',"entity":',
-            _dumps({name: values[0] for name, values in entity.items()}),
+            dumps({name: values[0] for name, values in entity.items()}),
             b',"features":',
-            _dumps(dict(zip(names, row.values, strict=True))),
+            dumps(dict(zip(names, row.values, strict=True))),
             b',"statuses":',
             statuses,
             b',"event_timestamps":',
-            _dumps(dict(zip(shape.views, map(_moment, row.moments), strict=True))),
+            dumps(dict(zip(shape.views, map(_moment, row.moments), strict=True))),
             b"}",
         ]
     )
@@ -47,7 +47,7 @@ def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], row: Onli
 
 def encode_row(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], row: OnlineRow) -> bytes:
     """The answer to a POST for one entity."""
-    return _dumps(
+    return dumps(
         {
             "features": plan.shape.references,
             "entities": entities,
@@ -80,9 +80,9 @@ def encode_part(plan: ServingPlan, result: OnlineResult) -> EncodedPart:
     else:
         statuses_json = (present + b",") * (result.rows - 1) + present
     return EncodedPart(
-        _dumps(list(zip(*result.values, strict=True)))[1:-1],
+        dumps(list(zip(*result.values, strict=True)))[1:-1],
         statuses_json,
-        [orjson.dumps(_moments(moments), option=_OPTIONS)[1:-1] for moments in result.moments],
+        [orjson.dumps(to_datetimes(moments), option=OPTIONS)[1:-1] for moments in result.moments],
     )
 
 
@@ -94,7 +94,7 @@ def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts:
             b'{"features":',
             plan.shape.references_json,
             b',"entities":',
-            _dumps(entities),
+            dumps(entities),
             b',"values":[',
             b",".join([part.values for part in parts]),
             b'],"statuses":[',
@@ -111,9 +111,10 @@ def encode_many(plan: ServingPlan, entities: Mapping[str, Sequence[Any]], parts:
     )
 
 
-def _dumps(value: Any) -> bytes:
+def dumps(value: Any) -> bytes:
+    """The JSON of native values; NaN and infinities are null."""
     try:
-        return orjson.dumps(value, to_json, _OPTIONS)
+        return orjson.dumps(value, to_json, OPTIONS)
     except TypeError:
         # What orjson cannot say: lone surrogates and integers beyond 64 bits, which a user's function may return.
         return json.dumps(to_json(value), separators=(",", ":")).encode()
@@ -124,7 +125,7 @@ def _moment(moment: int | None) -> datetime | None:
     return None if moment is None else _EPOCH + timedelta(0, 0, moment)
 
 
-def _moments(moments: Sequence[int | None]) -> list[datetime | None]:
+def to_datetimes(moments: Sequence[int | None]) -> list[datetime | None]:
     """Microseconds since 1970 as naive datetimes."""
     if len(moments) <= _FEW:
         return list(map(_moment, moments))

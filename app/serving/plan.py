@@ -36,10 +36,6 @@ class PlannedView(ViewRead):
         """How long a value holds, in microseconds; None: for ever."""
         return None if self.view.ttl is None else self.view.ttl // timedelta(microseconds=1)
 
-    def dtype(self, feature: str) -> str:
-        """The type of one of its features."""
-        return next(field.dtype for field in self.view.features if field.name == feature)
-
 
 @dataclass(frozen=True)
 class PlannedTransform:
@@ -52,11 +48,12 @@ class PlannedTransform:
 
 @dataclass(frozen=True)
 class Output:
-    """One feature of the response: of the stored view at `index`, where it has `position` among the features read, or
-    of the on-demand view at `index`."""
+    """One feature of the response, of type `dtype`: of the stored view at `index`, where it has `position` among the
+    features read, or of the on-demand view at `index`."""
 
     shown_as: str
     feature: str
+    dtype: str
     index: int
     on_demand: bool
     position: int = 0
@@ -105,11 +102,7 @@ class ServingPlan:
     @functools.cached_property
     def reals(self) -> list[int]:
         """The places of the stored outputs that may hold NaN or an infinity, which JSON cannot say."""
-        return [
-            place
-            for place, output in enumerate(self.outputs)
-            if not output.on_demand and self.views[output.index].dtype(output.feature) in _REALS
-        ]
+        return [place for place, output in enumerate(self.outputs) if not output.on_demand and output.dtype in _REALS]
 
     def names(self, full: bool) -> list[str]:
         """The output names of a GET: bare, or `view__feature`. Raises InvalidRequestError where bare ones collide."""

@@ -99,8 +99,8 @@ class _Compiler:
 
     def _outputs(self, projection: Projection) -> list[Output]:
         spec = self._servable(projection)
-        names = {field.name for field in spec.features}
-        missing = [feature for feature in projection.features if feature not in names]
+        types = {field.name: field.dtype for field in spec.features}
+        missing = [feature for feature in projection.features if feature not in types]
         if missing:
             name = versioned(projection.view, projection.version)
             known = ", ".join(field.name for field in spec.features)
@@ -109,7 +109,8 @@ class _Compiler:
             index, on_demand = self._transform(spec, projection), True
         else:
             index, on_demand = self._view(projection, projection.features), False
-        return [Output(projection.shown_as, feature, index, on_demand) for feature in projection.features]
+        shown = projection.shown_as
+        return [Output(shown, feature, types[feature], index, on_demand) for feature in projection.features]
 
     def _servable(self, projection: Projection) -> ViewSpec | OnDemandSpec:
         """The definition that a projection reads, the one in force or the version that it pins; refused by name where

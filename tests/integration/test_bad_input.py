@@ -131,11 +131,13 @@ def test_push(client: TestClient, path: str, body: Any, status: int, field: str 
         ("text/csv", b"user_id\nu1\n", "", 415, None),
         ("application/x-ndjson", b"{\n", "", 400, "line 1"),
         ("application/x-ndjson", b"", "", 422, "rows"),
-        ("application/x-ndjson", b"{}\n", "?watermark=2026-01-01T00:00:00Z", 422, "watermark"),
+        ("application/x-ndjson", b"{}\n", "?watermark=soon", 422, "watermark"),
         ("application/vnd.apache.arrow.stream", b"PAR1", "", 400, "body"),
         ("application/json", b'{"rows": [{}]}', "?atomic=perhaps", 422, "atomic"),
         ("application/json", b'{"rows": [{}]}', "?to=online", 422, "to"),
-        ("application/json", b'{"rows": [{}], "watermark": "2026-01-01T00:00:00Z"}', "", 422, "watermark"),
+        ("application/json", b'{"rows": [{}], "watermark": "soon"}', "", 422, "watermark"),
+        ("application/json", b'{"rows": [], "watermark": "2999-01-01T00:00:00Z"}', "", 422, "watermark"),
+        ("application/json", b'{"rows": []}', "", 422, "rows"),
     ],
 )
 def test_push_in_other_forms(

@@ -6,11 +6,8 @@ import doctest
 import re
 from pathlib import Path
 
-import pytest
-
 from app.settings import PROJECT_ROOT
 from tests.integration.profiles import opened
-from tests.integration.promised import take_pushes
 from tests.integration.server_process import serving
 from tests.servers import Postgres, Redis
 
@@ -30,8 +27,7 @@ def faults(page: str, url: str) -> str:
     return "".join(told)
 
 
-def test_the_examples(tmp_path: Path, postgres: Postgres, redis_server: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    take_pushes(monkeypatch)
+def test_the_examples(tmp_path: Path, postgres: Postgres, redis_server: Redis) -> None:
     with (
         postgres.database() as database,
         opened("embedded", tmp_path / "data", database, redis_server) as profile,

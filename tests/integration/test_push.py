@@ -95,6 +95,29 @@ def test_a_push_with_a_key_is_written_once_and_answered_the_same(profile: Profil
     assert reused.json()["type"].endswith("/idempotency-key-reused")
 
 
+def test_a_watermark_moves_on_and_never_back(client: TestClient) -> None:
+    def tell(watermark: Any, **changes: Any) -> Any:
+        body = {"rows": [], "watermark": watermark, **changes}
+        return client.post("/v1/push/user_realtime_events", json=body).json()
+
+    assert tell("2026-01-02T00:00:00Z") == {
+        "received": 0, "applied": 0, "late": 0, "duplicate": 0, "rejected": 0, "watermark": "2026-01-02T00:00:00Z",
+        "outcomes": [],
+    }  # fmt: skip
+    assert tell("2026-01-01T00:00:00Z")["watermark"] == "2026-01-02T00:00:00Z"
+    assert tell(1767398400, rows=[event("wet", None)])["watermark"] == "2026-01-03T00:00:00Z"
+    # Nothing is complete beyond now.
+    before = datetime.now(UTC)
+    ahead = datetime.fromisoformat(tell((before + timedelta(minutes=1)).isoformat())["watermark"])
+    assert before <= ahead <= datetime.now(UTC)
+    lines = client.post(
+        "/v1/push/user_realtime_events?watermark=2026-01-01T00:00:00Z",
+        content=b"",
+        headers={"content-type": "application/x-ndjson"},
+    )
+    assert datetime.fromisoformat(lines.json()["watermark"]) == ahead
+
+
 def test_a_key_is_free_again_where_nothing_was_written(client: TestClient) -> None:
     faulty, mended = {"rows": [{"user_id": "free"}]}, {"rows": [event("free", None)]}
     headers = {"Idempotency-Key": "key 2"}

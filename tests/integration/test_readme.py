@@ -1,4 +1,5 @@
-"""Every command of the README is run here, or is named in NOT_RUN with the reason; and every example of docs/api.md."""
+"""Every command of the README is run here, or is named in NOT_RUN with the reason; and every example of docs/api.md
+and docs/feast-wire.md."""
 
 import os
 import shutil
@@ -113,13 +114,14 @@ def test_the_commands_of(
             reader.run(command)
 
 
-def test_the_examples_of_the_api_page(checkout: Path, environment: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("page", ["api.md", "feast-wire.md"])
+def test_the_examples_of_the_page(page: str, checkout: Path, environment: Mapping[str, str]) -> None:
     (push,) = (command for section in SECTIONS for command in section.commands if "/v1/push/" in command.text)
 
     with Reader(checkout, environment) as reader:
         reader.run(Command("make run", ""))
         reader.run(push)
-        for section in read_sections(PROJECT_ROOT / "docs/api.md"):
+        for section in read_sections(PROJECT_ROOT / "docs" / page):
             for command in section.commands:
                 reader.run(command)
 

@@ -1,4 +1,4 @@
-"""push keys
+"""pushing
 
 Revision ID: 0002
 Revises: 0001
@@ -32,9 +32,19 @@ def upgrade() -> None:
     with op.batch_alter_table("push_keys", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_push_keys_created_at"), ["created_at"], unique=False)
 
+    op.create_table(
+        "push_watermarks",
+        sa.Column("project", sa.String(length=255), nullable=False),
+        sa.Column("push_source", sa.String(length=255), nullable=False),
+        sa.Column("watermark", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("project", "push_source", name=op.f("pk_push_watermarks")),
+    )
+
 
 def downgrade() -> None:
     """Undo this revision."""
+    op.drop_table("push_watermarks")
     with op.batch_alter_table("push_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_push_keys_created_at"))
 
