@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 ALLOWED = 0.03
 """Share of the CPU time of all cores."""
-_TRIES = 6
-_PAUSE_SECONDS = 10.0
+_TRIES = 3
+_PAUSE_SECONDS = 2.0
 _STEAL = 7
 """The position of the stolen time among the numbers of /proc/stat's first line (proc(5))."""
 

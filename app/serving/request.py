@@ -14,7 +14,7 @@ from app.errors import FieldError, InvalidRequestError
 from app.serving.plan import REQUEST_TIMESTAMP, ServingPlan
 from app.values import ValueFault, parse, parse_text
 
-_CELLS_AT_ONCE = 1_000
+_CELLS_AT_ONCE = 2_500
 _MOST_ROWS_AT_ONCE = 100
 """What is read, decoded and encoded without a break: well below a millisecond of work, so that nobody waits for
 a big one."""
