@@ -40,7 +40,7 @@ def decode_json(decoder: msgspec.json.Decoder[T], body: bytes, where: str = "bod
 
 def decode_body(body: bytes, kind: type[T]) -> T:
     """The same for a value of type `kind`, a msgspec Struct."""
-    decoder = _DECODERS.get(kind)
+    decoder: msgspec.json.Decoder[T] | None = _DECODERS.get(kind)
     if decoder is None:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
     return decode_json(decoder, body)

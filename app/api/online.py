@@ -127,10 +127,7 @@ def is_big(features: Sequence[str] | None, *columns: Any) -> bool:
     """Whether checking a request takes so long that it belongs in a thread."""
     if features and len(features) > _MANY_FEATURES:
         return True
-    for column in columns:
-        if type(column) is list and len(column) > _MANY_ROWS:
-            return True
-    return False
+    return any(type(column) is list and len(column) > _MANY_ROWS for column in columns)
 
 
 @contextlib.contextmanager

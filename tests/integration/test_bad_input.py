@@ -156,7 +156,7 @@ def test_a_push_that_is_too_long_is_refused(profile: Profile) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "k" * 256, "k\u00e9y"])
 def test_an_idempotency_key_that_cannot_be_remembered_is_refused(client: TestClient, key: str) -> None:
-    headers = {"Idempotency-Key": key.encode("latin-1")}
+    headers = {b"Idempotency-Key": key.encode("latin-1")}
     check_problem(client.post(PUSH, json={"rows": [{}]}, headers=headers), 422, "Idempotency-Key")
 
 

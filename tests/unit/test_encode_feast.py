@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from app.domain import Projection
 from app.serving.encode_feast import encode_answer, encode_column, encode_vectors
-from app.serving.plan import ServingPlan, compile_features, compile_service
+from app.serving.plan import ServingPlan
+from app.serving.planner import compile_features, compile_service
 from app.serving.reader import OnlineResult
 from app.stores.protos import decode
 from tests.differential.values import is_finite, of_type

@@ -106,7 +106,7 @@ def test_a_query_that_says_something_else_is_refused_by_name(query: str, field: 
 def test_lines_are_rows_and_the_query_says_the_rest() -> None:
     body = b'{"user": "u"}\r\n\n 7 \n{"user": 18446744073709551617}\n'
     push = decode(body, NDJSON, "to=online&atomic=1")
-    assert push == PushRequest([{"user": "u"}, 7, {"user": 2**64 + 1}], PushTarget.ONLINE, True)
+    assert push == PushRequest([{"user": "u"}, 7, {"user": 2**64 + 1}], PushTarget.ONLINE, True, None)
 
 
 @pytest.mark.parametrize(
