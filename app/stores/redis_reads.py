@@ -145,6 +145,9 @@ class RedisRead(PreparedRead):
 
     async def fetch(self, entities: Mapping[str, Sequence[Any]], rows: int) -> list[ViewColumns]:
         """See the protocol."""
+        if not self._groups:
+            # On-demand views of request data alone: Redis would send no reply to wait for.
+            return []
         keys: list[bytes] = []
         commands: list[bytes] = []
         per_group: list[tuple[_Group, list[bytes], list[bytes]]] = []

@@ -104,6 +104,14 @@ def test_a_hash_that_is_mostly_wanted_is_read_whole(stored: int, command: bytes)
     assert {sent[0] for sent in redis.commands} == {command}
 
 
+def test_a_plan_without_stored_views_asks_nothing() -> None:
+    class Silent(FakeRedis):
+        async def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> list[Any]:
+            raise AssertionError("there is no reply to wait for")
+
+    assert fetch(Silent({}), ["known", "x"]) == []
+
+
 def test_a_row_without_its_timestamp_is_not_there() -> None:
     one = view("one", 2)
     stored = fields(one)
