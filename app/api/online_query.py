@@ -37,6 +37,7 @@ class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
     on_stale: OnStale = OnStale.NULL
 
 
+_LONG = 2**20
 _DECODER = msgspec.json.Decoder(OnlineQuery)
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$")
@@ -49,7 +50,9 @@ def decode_query(body: bytes) -> OnlineQuery:
             return _DECODER.decode(body)
         except msgspec.ValidationError:
             raise
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if len(body) > _LONG:  # the second look would hold everybody up
+                raise ValueError(str(error)) from None
             # Python's parser takes NaN, infinities and lone surrogates, which many clients write: so that the check of
             # the columns can say which value it is.
             return msgspec.convert(json.loads(body), OnlineQuery)

@@ -36,9 +36,10 @@ class PlannedView(ViewRead):
         """How long a value holds, in microseconds; None: for ever."""
         return None if self.view.ttl is None else self.view.ttl // timedelta(microseconds=1)
 
-    def dtype(self, feature: str) -> str:
-        """The type of one of its features."""
-        return next(field.dtype for field in self.view.features if field.name == feature)
+    @functools.cached_property
+    def dtypes(self) -> dict[str, str]:
+        """The type of each of its features."""
+        return {field.name: field.dtype for field in self.view.features}
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class ServingPlan:
     shape: AnswerShape = dataclass_field(compare=False)
     served: ServedCounters = dataclass_field(compare=False)
 
+    def __post_init__(self) -> None:
+        # Here, where plans are made, and not in the first request.
+        for lazy in ("reals",) if self.transforms else ("reals", "stored", "picks"):
+            getattr(self, lazy)
+
     @functools.cached_property
     def stored(self) -> list[tuple[int, int]]:
         """View and position of every output, where no output is on-demand."""
@@ -108,7 +114,7 @@ class ServingPlan:
         return [
             place
             for place, output in enumerate(self.outputs)
-            if not output.on_demand and self.views[output.index].dtype(output.feature) in _REALS
+            if not output.on_demand and self.views[output.index].dtypes[output.feature] in _REALS
         ]
 
     def names(self, full: bool) -> list[str]:
