@@ -44,9 +44,10 @@ def configure_logs(log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for noisy in ("alembic", "uvicorn.access", "feast", "httpx"):
+    for noisy in ("alembic", "feast", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
+        # For each request uvicorn puts together the line of an access log that has anywhere to go.
+        logger.propagate = name != "uvicorn.access"

@@ -30,7 +30,8 @@ HTTP_REQUEST_DURATION = Histogram(
 )
 ONLINE_READ_DURATION = Histogram(
     "freshet_online_read_duration_seconds",
-    "Time to read the online store, compute on-demand features and encode values for one request, also a failed one.",
+    "Time to read the online store, compute on-demand features and, for many entities, encode values for one request, "
+    "also a failed one.",
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
     registry=_OWN,
 )

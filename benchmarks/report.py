@@ -21,8 +21,8 @@ LABELS = {
 _READING = """\
 ## How to read it
 
-- Everything ran in one go on one machine: servers, Redis and load generator share its cores. Compare lines of one
-  table; don't compare them with another machine's.
+- Everything but the soak, which tells its own time, ran in one go on one machine: servers, Redis and load generator
+  share its cores. Compare lines of one table; don't compare them with another machine's.
 - **freshet** is `freshet serve` with one worker and its default settings, metrics on. **feast serve** is stock Feast
   with one worker, `--max-requests 0 --no-access-log` and its metrics off, on the same repo and the same Redis.
 - **relay** ([relay.py](relay.py)) finds the entity ids in the same request with one regular expression, sends prepared

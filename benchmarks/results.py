@@ -111,6 +111,10 @@ class Results:
         """Over the rounds, of the small requests alone or beside big ones; None where it was not measured."""
         return _median([what(one) for one in self.beside if one.alone is alone])
 
+    def waited_most(self) -> float | None:
+        """The longest that any small request waited beside big ones, over all rounds, in seconds."""
+        return max((one.longest for one in self.beside if not one.alone), default=None)
+
     def everything(self) -> list[Sample | Cost | Beside]:
         """All measurements."""
         return [*self.samples, *self.costs, *self.beside]

@@ -183,7 +183,11 @@ def _beside(options: Options, world: World, number: int, results: Results, progr
     with progress.task(f"{label}: one entity beside {beside.ENTITIES:,}", 1) as advance:
         work = functools.partial(beside.measure, world, options.generator, number, options.seconds)
         found, stolen, thrown = undisturbed(work)
-        results.beside += [replace(one, stolen=stolen, thrown_away=thrown) for one in found]
+        # One measurement that gives two lines: what was thrown away is counted with the first.
+        thrown_by_line = [thrown, *[0] * (len(found) - 1)]
+        results.beside += [
+            replace(one, stolen=stolen, thrown_away=number) for one, number in zip(found, thrown_by_line, strict=True)
+        ]
         advance(1)
 
 

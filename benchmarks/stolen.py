@@ -21,8 +21,9 @@ _STEAL = 7
 """The position of the stolen time among the numbers of /proc/stat's first line (proc(5))."""
 
 
-def _ticks() -> tuple[int, int]:
-    """Stolen and all CPU time since the machine started; (0, 0) where the system does not tell."""
+def ticks() -> tuple[int, int]:
+    """Stolen and all CPU time of all cores since the machine started, in ticks of 10 ms; (0, 0) where the system does
+    not tell."""
     try:
         numbers = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
     except OSError:
@@ -36,9 +37,9 @@ def undisturbed(measure: Callable[[], T]) -> tuple[T, float, int]:
     stolen from it, and how many tries were thrown away."""
     tries: list[tuple[float, T]] = []
     while True:
-        stolen, total = _ticks()
+        stolen, total = ticks()
         found = measure()
-        stolen_after, total_after = _ticks()
+        stolen_after, total_after = ticks()
         share = (stolen_after - stolen) / max(1, total_after - total)
         tries.append((share, found))
         if share <= ALLOWED or len(tries) == _TRIES:

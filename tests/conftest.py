@@ -30,6 +30,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.settings import Settings
+from tests.held_up import RERUNS, HeldUp
 from tests.servers import (
     Database,
     Postgres,
@@ -46,10 +47,27 @@ from tests.servers import (
 Settings.model_config["env_file"] = None
 
 _SERVERS_USED = pytest.StashKey[list[str]]()
+_HELD_UP = HeldUp()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SERVERS_USED] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.flaky(reruns=RERUNS, condition=_HELD_UP))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _HELD_UP.begin(item.nodeid)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    outcome: str = report.outcome
+    if outcome == "rerun":  # pytest-rerunfailures' own
+        _HELD_UP.note()
 
 
 def pytest_report_header() -> list[str]:
@@ -59,6 +77,8 @@ def pytest_report_header() -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash[_SERVERS_USED]:
         terminalreporter.write_line(f"ran against {line}")
+    for line in _HELD_UP.reports:
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")

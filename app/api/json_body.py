@@ -18,15 +18,18 @@ _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$")
 
 
-def decode_json(decoder: msgspec.json.Decoder[T], body: bytes, where: str = "body") -> T:
+def decode_json(decoder: msgspec.json.Decoder[T], body: bytes, where: str = "body", *, second_look: bool = True) -> T:
     """What a JSON text holds. Raises NotJsonError, and InvalidRequestError that names the faulty field.
 
-    `where` is what to call the text in a fault.
+    `where` is what to call the text in a fault. The second look, which tells more of what is wrong, takes several times
+    as long.
     """
     try:
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not second_look:
+                raise error if isinstance(error, msgspec.ValidationError) else ValueError(str(error)) from None
             # Python's parser takes NaN, infinities, numbers that are as good as infinite, and lone surrogates, which
             # many clients write: so that the check of the values can say which one it is.
             return msgspec.convert(json.loads(body), decoder.type)

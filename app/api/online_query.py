@@ -36,12 +36,14 @@ class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
     on_stale: OnStale = OnStale.NULL
 
 
+_LONG = 2**20
+"""Bytes of a body at which a second look for what is wrong with it would hold everybody up."""
 _DECODER = msgspec.json.Decoder(OnlineQuery)
 
 
 def decode_query(body: bytes) -> OnlineQuery:
     """The request in a JSON body. Raises NotJsonError, and InvalidRequestError that names the faulty field."""
-    return decode_json(_DECODER, body)
+    return decode_json(_DECODER, body, second_look=len(body) <= _LONG)
 
 
 def query_schema() -> dict[str, Any]:

@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from app.api.one_write import OneWriteProtocol
 from app.commands.console import err
 from app.errors import ConfigurationError
 from app.logs import configure_logs
@@ -85,6 +86,7 @@ def run(listener: socket.socket, workers: int, settings: Settings) -> None:
         "app.main:worker_app",
         factory=True,
         workers=workers,
+        http=OneWriteProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -20,6 +20,9 @@ from app.values import to_json
 OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
 _FEW = 8
+# In microseconds since 1970: between them is what RFC 3339 can say.
+_YEAR_1 = -62_135_596_800_000_000
+_YEAR_10000 = 253_402_300_800_000_000
 
 
 def encode_one(plan: ServingPlan, entity: Mapping[str, Sequence[Any]], row: OnlineRow, full_names: bool) -> bytes:
@@ -121,16 +124,18 @@ def dumps(value: Any) -> bytes:
 
 
 def _moment(moment: int | None) -> datetime | None:
-    """Microseconds since 1970 as a naive datetime."""
-    return None if moment is None else _EPOCH + timedelta(0, 0, moment)
+    """Microseconds since 1970 as a naive datetime; None for what RFC 3339 cannot say, too."""
+    return None if moment is None or not _YEAR_1 <= moment < _YEAR_10000 else _EPOCH + timedelta(0, 0, moment)
 
 
 def to_datetimes(moments: Sequence[int | None]) -> list[datetime | None]:
     """Microseconds since 1970 as naive datetimes."""
     if len(moments) <= _FEW:
         return list(map(_moment, moments))
-    filled = np.array([0 if moment is None else moment for moment in moments], np.int64)
-    converted: list[datetime | None] = filled.view("datetime64[us]").tolist()
+    filled = [0 if moment is None else moment for moment in moments]
+    if min(filled) < _YEAR_1 or max(filled) >= _YEAR_10000:
+        return list(map(_moment, moments))
+    converted: list[datetime | None] = np.array(filled, np.int64).view("datetime64[us]").tolist()
     if None in moments:
         for row, moment in enumerate(moments):
             if moment is None:

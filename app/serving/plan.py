@@ -83,6 +83,11 @@ class ServingPlan:
     shape: AnswerShape = dataclass_field(compare=False)
     served: ServedCounters = dataclass_field(compare=False)
 
+    def __post_init__(self) -> None:
+        # Here, where plans are made, and not in the first request.
+        for lazy in ("reals",) if self.transforms else ("reals", "stored", "picks"):
+            getattr(self, lazy)
+
     @functools.cached_property
     def stored(self) -> list[tuple[int, int]]:
         """View and position of every output, where no output is on-demand."""

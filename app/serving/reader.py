@@ -115,7 +115,7 @@ def _assemble(
     if not computed and not any(exceptions) and not any(any(columns.gaps) for columns in views):
         # Most answers: every value is there, and holds.
         found = [views[view].values[position] for view, position in plan.stored]
-        if all(math.isfinite(sum(found[place])) for place in plan.reals):
+        if all(_is_finite(found[place]) for place in plan.reals):
             return OnlineResult(rows, found, {}, moments)
     values: list[list[Any]] = []
     odd: defaultdict[int, list[str]] = defaultdict(plan.shape.all_present.copy)
@@ -135,17 +135,25 @@ def _assemble(
     return OnlineResult(rows, values, dict(odd), moments)
 
 
+def _is_finite(column: Sequence[Any]) -> bool:
+    """Whether one look shows that no value is NaN or infinite; False where it takes a look at each."""
+    try:
+        return math.isfinite(sum(column))
+    except TypeError:  # nulls, or what was stored when the feature was of another type
+        return False
+
+
 def _leave_out_what_json_cannot_say(
     plan: ServingPlan, values: list[list[Any]], odd: defaultdict[int, list[str]]
 ) -> None:
     """NaN and infinities, which are served as null: after the on-demand functions, which see what is stored."""
     for number in plan.reals:
         column = values[number]
-        if math.isfinite(sum(value for value in column if value is not None)):
+        if _is_finite([value for value in column if value is not None]):
             continue
         values[number] = column = list(column)
         for row, value in enumerate(column):
-            if value is not None and not math.isfinite(value):
+            if isinstance(value, float) and not math.isfinite(value):
                 column[row] = None
                 # One that is served although it is old stays old.
                 if row not in odd or odd[row][number] == PRESENT:

@@ -58,9 +58,14 @@ class PlanBook:
     @property
     def catalog(self) -> Catalog:
         """The catalog in use. Raises StoreUnavailableError before the first one is loaded."""
-        if self._edition is None:
+        return self._current().catalog
+
+    def _current(self) -> _Edition:
+        """The edition in use. Whoever needs two things of it asks once: it may be another one the next time."""
+        edition = self._edition
+        if edition is None:
             raise StoreUnavailableError("The registry has not been read yet")
-        return self._edition.catalog
+        return edition
 
     @property
     def loaded(self) -> bool:
@@ -69,10 +74,10 @@ class PlanBook:
 
     def service(self, name: str) -> ServingPlan:
         """The plan of a feature service. Raises NotFoundError, or NotServableError with the reason."""
-        catalog = self.catalog
-        plan = self._edition.plans.get(name) if self._edition else None
+        edition = self._current()
+        plan = edition.plans.get(name)
         if plan is None:
-            known = ", ".join(catalog.services) or "none yet; run `freshet apply`"
+            known = ", ".join(edition.catalog.services) or "none yet; run `freshet apply`"
             raise NotFoundError(f"There is no feature service {name}. Known: {known}")
         if isinstance(plan, FreshetError):
             # A new one each time: an exception keeps the frames of everywhere it was raised.
@@ -81,21 +86,21 @@ class PlanBook:
 
     def look_up(self, name: str) -> tuple[ServingPlan | None, str | None]:
         """The plan of a feature service, or else why it cannot be served."""
-        plan = self._edition.plans.get(name) if self._edition else None
+        edition = self._edition
+        plan = edition.plans.get(name) if edition else None
         if isinstance(plan, FreshetError):
             return None, plan.detail
         return plan, None
 
     def features(self, references: Sequence[str]) -> ServingPlan:
         """The plan of a list of feature references; the lists used last are remembered. Thread-safe."""
-        catalog, edition, key = self.catalog, self._edition, tuple(references)
-        assert edition is not None  # noqa: S101 - catalog has raised otherwise
+        edition, key = self._current(), tuple(references)
         with self._lock:
             plan = edition.adhoc.get(key)
             if plan is not None:
                 edition.adhoc.move_to_end(key)
                 return plan
-        plan = compile_features(catalog, references, self._reader)
+        plan = compile_features(edition.catalog, references, self._reader)
         with self._lock:
             edition.adhoc[key] = plan
             if len(edition.adhoc) > _ADHOC_PLANS:

@@ -14,10 +14,10 @@ from app.errors import FieldError, InvalidRequestError
 from app.serving.plan import REQUEST_TIMESTAMP, ServingPlan
 from app.values import ValueFault, parse, parse_text
 
+# What is read, decoded and encoded without a break: some milliseconds of work at most, so that nobody waits long for a
+# big request (benchmarks/RESULTS.md tells how long).
 _CELLS_AT_ONCE = 2_500
 _MOST_ROWS_AT_ONCE = 100
-"""What is read, decoded and encoded without a break: well below a millisecond of work, so that nobody waits for
-a big one."""
 
 
 @dataclass(slots=True)

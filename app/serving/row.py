@@ -52,7 +52,8 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
     values = [cells[place] for place in plan.picks]
     for place in plan.reals:
         value = values[place]
-        if value is not None and value - value != 0:  # NaN or an infinity
+        # NaN or an infinity; a feature that was another type before may hold anything.
+        if type(value) is float and value - value != 0:
             values[place] = None
     if odd is None and None not in values:
         return OnlineRow(values, None, moments)

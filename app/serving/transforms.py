@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import structlog
 
 from app.domain import OnStale, ValueStatus, utc
@@ -61,7 +62,7 @@ def transform(
             utc(value) if isinstance(value, datetime) else value
             for value in results.get(field.name) or [None] * request.rows
         ]
-        statuses = [_status(value, cause, told) for value, cause in zip(values, causes, strict=True)]
+        statuses = [status_of(value, cause, told) for value, cause in zip(values, causes, strict=True)]
         answer[field.name] = (values, statuses)
     return answer
 
@@ -77,8 +78,11 @@ def _call(planned: PlannedTransform, columns: Mapping[str, Sequence[Any]]) -> Ma
         ) from error
 
 
-def _status(value: Any, cause: str, told: bool) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+def status_of(value: Any, cause: str, told: bool) -> str:
+    """The status of a result, from the worst status among what it was computed from; `told`: whether old values were
+    to be seen."""
+    # NumPy's float64 is a float of Python's too; its others are not.
+    if value is None or (isinstance(value, float | np.floating) and not math.isfinite(value)):
         # A function that makes a null of present values has made a null value.
         return cause if cause != ValueStatus.PRESENT else ValueStatus.NULL_VALUE.value
     return cause if told and cause == ValueStatus.OUTSIDE_MAX_AGE else ValueStatus.PRESENT.value

@@ -49,14 +49,15 @@ def compile_cell(dtype: str) -> CellDecoder:
     if dtype == "STRING":
         return _string
     if dtype == "BOOL":
-        return _BOOLS.__getitem__
+        return _bool
     if dtype == "UNIX_TIMESTAMP":
         return _time()
     return decode_cell
 
 
 class _Remembered(dict[bytes, Any]):
-    """Cells that have been decoded before. Bounded: what is decoded is the store's choice, not ours."""
+    """Small cells that have been decoded before, of any feature: a cell says itself what type it is. Bounded, since
+    what is decoded is the store's choice and not ours."""
 
     def __missing__(self, cell: bytes) -> Any:
         value = decode_cell(cell)
@@ -65,7 +66,11 @@ class _Remembered(dict[bytes, Any]):
         return value
 
 
-_BOOLS = _Remembered()
+_SMALL_CELLS = _Remembered()
+
+
+def _bool(cell: bytes) -> Any:
+    return _SMALL_CELLS[cell] if len(cell) <= _SMALL else decode_cell(cell)
 
 
 def _tag(field: str, value: Any) -> int:
@@ -75,12 +80,11 @@ def _tag(field: str, value: Any) -> int:
 
 
 def _integer(field: str) -> CellDecoder:
-    small = _Remembered()
     tag = _tag(field, 1)
 
     def integer(cell: bytes) -> Any:
         if len(cell) <= _SMALL:
-            return small[cell]
+            return _SMALL_CELLS[cell]
         return getattr(_parse_value(cell), field) if cell[0] == tag else decode_cell(cell)
 
     return integer

@@ -1,9 +1,7 @@
 """Feast's SQLite online store with the rules kept: a compare-and-set write, and timestamps to the microsecond.
 
 Stock Feast keeps whole seconds in `event_ts` and upserts late rows over newer ones. This class writes the same tables,
-which stock Feast reads, and adds one more "feature" per entity, `_fc`: the `event_ts` that was written with it, and the
-exact event and created timestamps. It counts only while that `event_ts` still stands beside it: stock writers do not
-update it. (The number itself is kept because stock Feast shifts it by the process's time zone, which may change.)
+which stock Feast reads, and adds one more "feature" per entity: its clock (app.stores.sqlite_clock).
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import queue
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig
@@ -22,15 +20,14 @@ from feast.infra.online_stores import sqlite as stock
 from feast.infra.online_stores.helpers import compute_table_id, extract_text_and_num
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
-from feast.utils import to_naive_utc
 
-from app.domain import PushOutcome, to_microseconds, to_moment
+from app.domain import PushOutcome, to_moment
 from app.errors import StoreUnavailableError
 from app.stores.compare import Stored, judge
 from app.stores.protos import FeastRow, Progress
 from app.stores.rows import EncodedRows, from_feast
+from app.stores.sqlite_clock import clock_cell, clock_of, exact_moment, exact_row, stock_created, stock_seconds
 
-_CLOCK = "_fc"
 # SQLite's default limit of bound parameters is 32,766; three per row leave room.
 _KEYS_PER_QUERY = 5_000
 _READ_PATIENCE = 0.1
@@ -82,7 +79,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
 
     def write_rows(self, config: RepoConfig, table: FeatureView, rows: EncodedRows) -> list[PushOutcome]:
         """Compare-and-set of every row, in one transaction that no other writer can interleave with."""
-        name, clock = _table_name(config, table), _clock_of(table)
+        name, clock = _table_name(config, table), clock_of(table)
         outcomes: list[PushOutcome] = []
         winners: dict[bytes, Stored] = {}
         cells = zip(*rows.cells, strict=True) if rows.features else [()] * len(rows)
@@ -107,8 +104,8 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
             (
                 (key, feature, cell, _text(cell), seconds, created)
                 for key, row in rows.items()
-                for seconds, created in [(_stock_seconds(row.event), _stock_created(row))]
-                for feature, cell in {**row.values, clock: _clock_cell(row)}.items()
+                for seconds, created in [(stock_seconds(row.event), stock_created(row))]
+                for feature, cell in {**row.values, clock: clock_cell(row)}.items()
             ),
         )
 
@@ -122,7 +119,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         """Rows in the order of the keys, (None, None) where there is none; timestamps are aware, in UTC."""
         keys = [_key(config, key) for key in entity_keys]
         with self._borrowed(config) as connection:
-            stored = self._stored(connection, _table_name(config, table), _clock_of(table), keys)
+            stored = self._stored(connection, _table_name(config, table), clock_of(table), keys)
         wanted = requested_features or [feature.name for feature in table.features]
         return [
             (None, None)
@@ -132,21 +129,25 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         ]
 
     def read_cells(
-        self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]
+        self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes], features: Sequence[str]
     ) -> dict[bytes, tuple[int, dict[str, bytes]]]:
-        """Event timestamp (microseconds since 1970) and serialized values by feature of every key that has a row."""
+        """Event timestamp (microseconds since 1970) and serialized values of at least these features, of every key
+        that has a row."""
         cells: dict[bytes, dict[str, bytes]] = {}
         seconds: dict[bytes, int] = {}
         unique = list(dict.fromkeys(keys))
-        name, clock = _quoted(_table_name(config, table)), _clock_of(table)
+        name, clock = _quoted(_table_name(config, table)), clock_of(table)
+        # Few of many features are looked up one by one; else walking over all of a row is cheaper.
+        wanted = [*features, clock] if 2 * len(features) < len(table.features) else []
+        among = f"AND feature_name IN ({','.join('?' * len(wanted))})" if wanted else ""
         with _errors():
             connection = self._reader(config)
             for start in range(0, len(unique), _KEYS_PER_QUERY):
                 chunk = unique[start : start + _KEYS_PER_QUERY]
                 for key, feature, value, event in connection.execute(
                     f"SELECT entity_key, feature_name, value, event_ts FROM {name} "  # noqa: S608
-                    f"WHERE entity_key IN ({','.join('?' * len(chunk))})",
-                    chunk,
+                    f"WHERE entity_key IN ({','.join('?' * len(chunk))}) {among}",
+                    [*chunk, *wanted],
                 ):
                     if key in cells:
                         cells[key][feature] = value
@@ -154,7 +155,18 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
                         cells[key] = {feature: value}
                     if feature != clock:
                         seconds[key] = max(seconds.get(key, event), event)
-        return {key: (_exact(features.pop(clock, None), seconds.get(key)), features) for key, features in cells.items()}
+                # A row of a stock writer that has none of these features is a row all the same.
+                missing = [key for key in chunk if key not in cells] if wanted else []
+                for key, event in connection.execute(
+                    f"SELECT entity_key, MAX(event_ts) FROM {name} "  # noqa: S608
+                    f"WHERE entity_key IN ({','.join('?' * len(missing))}) GROUP BY entity_key",
+                    missing,
+                ):
+                    cells[key], seconds[key] = {}, event
+        return {
+            key: (exact_moment(features.pop(clock, None), seconds.get(key)), features)
+            for key, features in cells.items()
+        }
 
     @staticmethod
     def _stored(connection: sqlite3.Connection, name: str, clock: str, keys: Sequence[bytes]) -> dict[bytes, Stored]:
@@ -169,7 +181,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
             )
             for key, feature, value, event, created in rows:
                 cells[key][feature] = (value, event, created)
-        return {key: _row(features, clock) for key, features in cells.items()}
+        return {key: exact_row(features, clock) for key, features in cells.items()}
 
     def _reader(self, config: RepoConfig) -> sqlite3.Connection:
         """The connection of the event loop, which must not wait as long for a locked file as a writer may."""
@@ -205,61 +217,10 @@ def _connect(path: str, patience: float = 5.0) -> sqlite3.Connection:
     return connection
 
 
-def _exact(clock: bytes | None, seconds: Any) -> int:
-    """The event timestamp in microseconds: of the clock cell, unless a stock writer has been here since."""
-    if clock is not None:
-        stock_seconds, event, *_ = ValueProto.FromString(clock).int64_list_val.val
-        if seconds is None or stock_seconds == int(seconds):
-            return int(event)
-    return _from_stock(int(seconds or 0))
-
-
-def _row(features: dict[str, tuple[bytes, Any, Any]], clock_name: str) -> Stored:
-    clock = features.pop(clock_name, None)
-    seconds = max((int(cell[1]) for cell in features.values()), default=None)
-    created = max((int(cell[2]) for cell in features.values() if cell[2] is not None), default=None)
-    values = {name: cell[0] for name, cell in features.items()}
-    if clock is not None:
-        stock_seconds, *micros = ValueProto.FromString(clock[0]).int64_list_val.val
-        if seconds is None or stock_seconds == seconds:
-            return Stored(micros[0], micros[1] if len(micros) > 1 else None, values)
-    return Stored(_from_stock(seconds or 0), None if created is None else _from_stock(created), values)
-
-
-def _clock_of(table: FeatureView) -> str:
-    """The feature name of our own row; never that of a feature of the view."""
-    clock, names = _CLOCK, {feature.name for feature in table.features}
-    while clock in names:
-        clock += "_"
-    return clock
-
-
-def _clock_cell(row: Stored) -> bytes:
-    cell = ValueProto()
-    times = [row.event] if row.created is None else [row.event, row.created]
-    cell.int64_list_val.val.extend([_stock_seconds(row.event), *times])
-    return bytes(cell.SerializeToString())
-
-
 def _text(cell: bytes) -> str | None:
     """What stock Feast keeps beside a value as text."""
     text: str | None = extract_text_and_num(ValueProto.FromString(cell), False)[0]
     return text
-
-
-def _stock_seconds(microseconds: int) -> int:
-    # Feast's adapter calls timestamp() on the naive UTC time, which Python takes for local time. Whoever shares the
-    # file with stock Feast must shift by the same zone.
-    return int(to_naive_utc(to_moment(microseconds)).timestamp())
-
-
-def _stock_created(row: Stored) -> int | None:
-    return None if row.created is None else _stock_seconds(row.created)
-
-
-def _from_stock(seconds: int) -> int:
-    moment = datetime.fromtimestamp(seconds)  # noqa: DTZ006 - the inverse of _stock_seconds
-    return to_microseconds(moment.replace(tzinfo=UTC))
 
 
 def _key(config: RepoConfig, key: EntityKeyProto) -> bytes:

@@ -8,10 +8,8 @@ costs ten times the reply itself (docs/adr/0010-hot-path.md), so once a connecti
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import hiredis
@@ -50,6 +48,7 @@ class Channel(asyncio.Protocol):
         self._waiter: asyncio.Future[list[Any]] | None = None
         self._replies: list[Any] = []
         self._expected = 0
+        self._deadline = 0.0
         self._exchanges = 0
         self.usable = True
         self.gone = asyncio.Event()
@@ -65,17 +64,20 @@ class Channel(asyncio.Protocol):
         self._waiter = waiter = self._loop.create_future()
         self._replies, self._expected = [], expected
         self._exchanges += 1
-        self._deadlines.add(deadline, self, self._exchanges)
+        self._deadline = deadline
+        self._deadlines.add(deadline)
         self._transport.write(payload)
         return waiter
 
-    def waits(self, exchange: int) -> bool:
-        """Whether this exchange, by its number, is still under way."""
-        return self._exchanges == exchange and self._waiter is not None and not self._waiter.done()
+    def due(self) -> tuple[float, int] | None:
+        """The deadline and the number of the exchange that is under way, or None."""
+        if self._waiter is None or self._waiter.done():
+            return None
+        return self._deadline, self._exchanges
 
     def expire(self, exchange: int) -> None:
         """End this exchange if it is still under way."""
-        if self._waiter is not None and self.waits(exchange):
+        if self._waiter is not None and self._exchanges == exchange and not self._waiter.done():
             self._waiter.set_exception(TimeoutError())
 
     def data_received(self, data: bytes) -> None:
@@ -113,16 +115,17 @@ class Channel(asyncio.Protocol):
 
 
 class _Deadlines:
-    """One timer for all exchanges of some channels: one of its own costs each exchange more than its reply does."""
+    """One timer for all exchanges of some channels: one of its own costs each exchange more than its reply does.
 
-    def __init__(self) -> None:
-        self._queue: list[tuple[float, int, Channel, int]] = []
-        self._order = itertools.count()
+    Set for the first deadline, it looks at every channel when it fires, of which there are few.
+    """
+
+    def __init__(self, channels: Collection[Channel]) -> None:
+        self._channels = channels
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, deadline: float, channel: Channel, exchange: int) -> None:
-        """End this exchange of the channel at `deadline` (the loop's clock) if it is still under way then."""
-        heapq.heappush(self._queue, (deadline, next(self._order), channel, exchange))
+    def add(self, deadline: float) -> None:
+        """Some exchange ends at `deadline` (the loop's clock) if it is still under way then."""
         if self._timer is None or deadline < self._timer.when():
             self._set(deadline)
 
@@ -133,21 +136,24 @@ class _Deadlines:
 
     def _fire(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer, now = None, loop.time()
-        while self._queue:
-            deadline, _, channel, exchange = self._queue[0]
-            if channel.waits(exchange):
-                if deadline > now:
-                    self._set(deadline)
-                    return
+        self._timer, now, coming = None, loop.time(), []
+        for channel in self._channels:
+            due = channel.due()
+            if due is None:
+                continue
+            deadline, exchange = due
+            if deadline > now:
+                coming.append(deadline)
+            else:
                 loop.call_later(_GRACE, channel.expire, exchange)
-            heapq.heappop(self._queue)
+        if coming:
+            self._set(min(coming))
 
     def close(self) -> None:
         """Forget them all."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._queue = None, []
+        self._timer = None
 
 
 class Channels:
@@ -172,7 +178,7 @@ class Channels:
         self._open: set[Channel] = set()
         self._opening = 0
         self._closed = False
-        self._deadlines = _Deadlines()
+        self._deadlines = _Deadlines(self._open)
 
     def read(self, keys: Sequence[bytes], commands: Sequence[bytes], deadline: float) -> Awaitable[list[Any]]:
         """See app.stores.redis_reads.Commands."""

@@ -176,6 +176,8 @@ class RedisRead(PreparedRead):
 
     async def fetch_row(self, entities: Mapping[str, Sequence[Any]]) -> ViewCells:
         """See the protocol."""
+        if not self._groups:
+            return ViewCells([], [])
         if not self._in_order:
             return await super().fetch_row(entities)
         keys = [group.encode(entities, 1)[0] for group in self._groups]

@@ -26,10 +26,10 @@ class _View:
         self.encode = compile_keys(read.view.join_keys, read.key_columns, config.entity_key_serialization_version)
         dtypes = {field.name: field.dtype for field in read.view.features}
         self._decoders = [(feature, compile_column(dtypes[feature])) for feature in read.features]
-        self._config, self._table = config, table
+        self._config, self._table, self._features = config, table, read.features
 
     def fetch(self, store: SqliteOnlineStore, keys: Sequence[bytes]) -> ViewColumns:
-        found = store.read_cells(self._config, self._table, keys)
+        found = store.read_cells(self._config, self._table, keys, self._features)
         rows = [found.get(key) for key in keys]
         values, gaps = [], []
         for feature, decode in self._decoders:

@@ -16,14 +16,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def read_rows(
     store: FeastOnlineStore, view: ViewSpec, keys: Sequence[EntityKey], features: Sequence[str]
 ) -> list[OnlineRow | None]:
-    """One entry per key, in order; None where the store has no row. Over connections of its own."""
+    """One entry per key, in order; None where the store has no row. Over connections of its own. One key is read in
+    both ways, which must agree."""
     names = tuple(field.name for field in view.join_keys)
     columns = zip(*(key.values for key in keys), strict=True)
     entities = dict(zip(names, columns, strict=True))
 
     async def fetch() -> list[ViewColumns]:
+        prepared = store.prepare([ViewRead(view, tuple(features), names)])
         try:
-            return await store.prepare([ViewRead(view, tuple(features), names)]).fetch(entities, len(keys))
+            found = await prepared.fetch(entities, len(keys))
+            if len(keys) == 1:
+                row = await prepared.fetch_row(entities)
+                assert (row.moments, row.values) == (found[0].moments, [column[0] for column in found[0].values])
+            return found
         finally:
             await store.close_reads()
 

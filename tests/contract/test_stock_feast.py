@@ -11,8 +11,10 @@ from feast import FeatureStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
-from app.domain import EntityKey, PushOutcome
+from app.domain import EntityKey, OnlineRow, PushOutcome
 from tests.contract.conftest import OnlineCase, row, trip
+from tests.contract.reading import read_rows
+from tests.contract.writing import WriteRow
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -30,6 +32,12 @@ class Stock:
     def write(self, key: EntityKey, event: datetime, fare: float) -> None:
         data = [(self._proto(key), {"fare": ValueProto(double_val=fare), "name": ValueProto()}, event, None)]
         self._online.online_write_batch(self._feast.config, self._view, data, None)
+
+    def write_name(self, driver: int, event: datetime, name: str) -> None:
+        """One of the many features of `drivers`, and nothing else of the row."""
+        key = EntityKeyProto(join_keys=["driver_id"], entity_values=[ValueProto(int64_val=driver)])
+        data = [(key, {"name": ValueProto(string_val=name)}, event, None)]
+        self._online.online_write_batch(self._feast.config, self._feast.get_feature_view("drivers"), data, None)
 
     def read(self, key: EntityKey) -> tuple[datetime, float]:
         ((event, values),) = self._online.online_read(self._feast.config, self._view, [self._proto(key)], ["fare"])
@@ -74,6 +82,21 @@ def test_freshet_reads_what_stock_feast_wrote(ours: OnlineCase, stock: Stock) ->
     key = trip()
     stock.write(key, NOON, 2.5)
     assert found(ours, key) == (NOON, 2.5)
+
+
+def test_a_few_of_many_features(ours: OnlineCase, stock: Stock) -> None:
+    """What is read of a row does not depend on how much of it is asked for."""
+    view = ours.views["drivers"]
+    whole, partial, nobody = (EntityKey(("driver_id",), (number,)) for number in (90_001, 90_002, 90_003))
+    precise = NOON + MILLISECOND
+    values = {"name": "whole", "i64": 2**60}
+    ours.write(WriteRow(whole, {f.name: values.get(f.name) for f in view.features}, precise, None), view="drivers")
+    stock.write_name(90_002, NOON, "partial")
+    for feature in ("name", "i64"):
+        first, second, third = read_rows(ours.store, view, [whole, partial, nobody], [feature])
+        assert first == OnlineRow(precise, {feature: values[feature]})
+        assert second == OnlineRow(NOON, {feature: "partial" if feature == "name" else None})
+        assert third is None
 
 
 def test_our_clock_does_not_count_once_stock_feast_has_written(ours: OnlineCase, stock: Stock) -> None:

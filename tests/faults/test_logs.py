@@ -24,3 +24,14 @@ except RuntimeError:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "RuntimeError: no luck" in done.stderr
     assert "local-s3cret" not in done.stdout + done.stderr
+
+
+def test_uvicorn_puts_no_line_of_an_access_log_together() -> None:
+    program = """
+import logging
+from app.logs import configure_logs
+configure_logs("json")
+print([logging.getLogger(name).hasHandlers() for name in ("uvicorn.access", "uvicorn.error")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[False, True]"

@@ -22,7 +22,7 @@ from tests.servers.certificates import make_certificates
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-TIMEOUT = 1.0
+TIMEOUT = 2.0
 """Seconds, of one write. With redis-py's own retries a hung server holds a write up for four times as long."""
 
 
@@ -68,9 +68,10 @@ def only_case(cluster: RedisCluster, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def case(only_case: OnlineCase) -> OnlineCase:
-    """A store that has not connected yet."""
+def case(only_case: OnlineCase, cluster: RedisCluster) -> OnlineCase:
+    """A store that has not connected yet, to a cluster without a trace of the test before."""
     only_case.store.close()
+    cluster.wait_until_whole()
     return only_case
 
 

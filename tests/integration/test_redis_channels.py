@@ -99,6 +99,24 @@ def test_a_server_that_says_nothing_costs_the_deadline_and_its_connection() -> N
     asyncio.run(run())
 
 
+def test_each_read_ends_at_its_own_deadline() -> None:
+    async def run() -> None:
+        async with serving(Script(b"")) as channels:
+            ended: list[str] = []
+
+            async def read(name: str, seconds: float) -> None:
+                with pytest.raises(StoreUnavailableError, match="in time"):
+                    await ping(channels, seconds)
+                ended.append(name)
+
+            begin = time.monotonic()
+            await asyncio.gather(read("last", 1.5), read("first", 0.2), read("second", 0.7))
+            assert ended == ["first", "second", "last"]
+            assert time.monotonic() - begin >= 1.5
+
+    asyncio.run(run())
+
+
 def test_a_cancelled_read_takes_its_connection_along() -> None:
     async def run() -> None:
         script = Script(b"", PONG)

@@ -23,6 +23,8 @@ class LocalServer(ABC):
 
     #: Also names the temporary folder: short, because the path of a Unix socket inside it is limited to 107 bytes.
     name: str
+    #: Whether its folder should be on no disk.
+    in_memory = False
 
     def __init__(self) -> None:
         self.host = HOST
@@ -32,7 +34,7 @@ class LocalServer(ABC):
         self._process: GuardedProcess | None = None
 
     def __enter__(self) -> Self:
-        self.workspace = make_workspace(self.name, self.account)
+        self.workspace = make_workspace(self.name, self.account, in_memory=self.in_memory)
         try:
             self._prepare(self.workspace)
             self.start()

@@ -91,6 +91,9 @@ class RedisServer(Redis, LocalServer):
     """
 
     name = "redis"
+    #: The nodes of a Cluster and Sentinels write their configuration through to the disk and answer nobody meanwhile:
+    #: on a busy one for more than a second.
+    in_memory = True
 
     def __init__(
         self,

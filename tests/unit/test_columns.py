@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from feast.protos.feast.types.Value_pb2 import NULL, Value
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import find, given
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from app.stores.cells import compile_cell, decode_moment
+from app.stores.cells import _SMALL_CELLS, compile_cell, decode_moment
 from app.stores.columns import compile_column, decode_moments
 from app.stores.protos import decode, encode
 
@@ -61,6 +61,7 @@ def columns(draw: st.DrawFn) -> tuple[str, list[bytes | None]]:
     return dtype, [draw(kinds[draw(rare)]) for _ in range(draw(st.integers(0, 12)))]
 
 
+@settings(deadline=None)
 @given(column=columns())
 def test_a_column_is_what_its_cells_are(column: tuple[str, list[bytes | None]]) -> None:
     dtype, cells = column
@@ -71,6 +72,7 @@ def test_a_column_is_what_its_cells_are(column: tuple[str, list[bytes | None]]) 
     assert gaps == [position for position, value in enumerate(expected) if value is None]
 
 
+@settings(deadline=None)
 @given(column=columns())
 def test_a_cell_is_what_feasts_message_makes_of_it(column: tuple[str, list[bytes | None]]) -> None:
     dtype, cells = column
@@ -89,6 +91,7 @@ def test_a_cell_of_another_type_than_declared_is_not_misread(dtype: str, other: 
     assert compile_cell(dtype)(cell) == value
 
 
+@settings(deadline=None)
 @given(
     moments=st.lists(
         st.one_of(
@@ -119,3 +122,15 @@ def test_a_time_that_no_calendar_holds_is_a_null() -> None:
     expected = [datetime(1970, 1, 1, tzinfo=UTC), None, None]
     assert compile_column("UNIX_TIMESTAMP")(cells) == (expected, [1, 2])
     assert list(map(compile_cell("UNIX_TIMESTAMP"), cells)) == expected
+
+
+def test_small_cells_are_remembered_once_for_all_features_and_within_bounds() -> None:
+    _SMALL_CELLS.clear()
+    decoders = [compile_cell("INT64") for _ in range(3)]
+    for number in range(30_000):
+        cell = Value(int64_val=number).SerializeToString()
+        assert [decode(cell) for decode in decoders] == [number] * 3
+    assert len(_SMALL_CELLS) <= 20_000
+    long = Value(string_val="x" * 100).SerializeToString()
+    assert compile_cell("BOOL")(long) == "x" * 100
+    assert long not in _SMALL_CELLS

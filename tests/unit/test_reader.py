@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import OnStale, ValueStatus
@@ -19,9 +20,10 @@ from app.errors import StaleFeaturesError
 from app.serving.encode import encode_many, encode_one, encode_part, encode_row
 from app.serving.plan import ServingPlan
 from app.serving.planner import compile_features
-from app.serving.reader import read_features
+from app.serving.reader import OnlineResult, read_features
 from app.serving.request import OnlineRequest
 from app.serving.row import read_row
+from app.serving.transforms import status_of
 from app.threads import DaemonThreads
 from tests.unit.catalogs import FakeStore, catalog
 
@@ -45,6 +47,9 @@ STORE: dict[tuple[str, tuple[Any, ...]], tuple[datetime, dict[str, Any]]] = {
     ("meter", ("fresh",)): (NOW, {"load": 0.5, "share": None}),
     ("meter", ("old",)): (NOW, {"load": math.inf, "share": math.nan}),
     ("meter", ("future",)): (NOW, {"load": -math.inf, "share": 0.25}),
+    # Written when these features were of other types.
+    ("meter", ("text",)): (NOW, {"load": "4.5", "share": [1.5]}),
+    ("meter", ("time",)): (NOW, {"load": NOW, "share": b"x"}),
     ("visits", ("fresh", 1)): (NOW - timedelta(days=9000), {"count": 7, "name": "Shop"}),
 }
 
@@ -91,6 +96,29 @@ def test_what_json_cannot_say_is_a_null_and_says_so() -> None:
     assert result.statuses == [[PRESENT, NULL, NULL, MISSING], [NULL, NULL, PRESENT, MISSING]]
     whole = read(plan("meter:load"), ["fresh", "old"])
     assert (whole.values, whole.statuses) == ([[0.5, None]], [[PRESENT, NULL]])
+
+
+def test_what_was_stored_under_another_type_is_served_as_it_is() -> None:
+    result = read(plan("meter:load", "meter:share"), ["text", "time", "fresh"])
+    assert result.values == [["4.5", NOW, 0.5], [[1.5], b"x", None]]
+    assert result.statuses == [[PRESENT] * 3, [PRESENT, PRESENT, NULL]]
+    assert read(plan("meter:load"), ["text", "old"]).values == [["4.5", None]]
+
+
+def test_moments_that_rfc_3339_cannot_say_are_left_out() -> None:
+    profile = plan("profile:age")
+    for rows in (1, 20):
+        for moment in (2**62, -(2**62), 2**70):
+            moments: list[int | None] = [moment, *[0] * (rows - 1)]
+            result = OnlineResult(rows, [[1] * rows], {}, [moments])
+            answer = orjson.loads(encode_many(profile, {"user_id": ["u"] * rows}, [encode_part(profile, result)]))
+            assert answer["event_timestamps"]["profile"] == [None] + ["1970-01-01T00:00:00Z"] * (rows - 1)
+
+
+def test_a_result_of_numpy_that_json_cannot_say_is_a_null() -> None:
+    for value in (math.nan, np.float32("nan"), np.float64("inf"), np.float16("-inf")):
+        assert status_of(value, PRESENT, told=False) == NULL
+    assert status_of(np.float32(1.5), PRESENT, told=False) == PRESENT
 
 
 def test_a_row_holds_from_its_own_moment_on() -> None:
@@ -162,10 +190,17 @@ REFERENCES = st.lists(
     min_size=1,
     unique=True,
 )
+USERS = st.sampled_from(["fresh", "old", "future", "now", "text", "time", "nobody"])
 LIMITS = st.sampled_from([None, timedelta(0), HOUR - TICK, HOUR, HOUR * 2])
 
 
-@given(REFERENCES, st.sampled_from(["fresh", "old", "future", "now", "nobody"]), LIMITS, st.sampled_from(OnStale))
+@settings(deadline=None)
+@given(
+    REFERENCES,
+    st.sampled_from(["fresh", "old", "future", "now", "text", "time", "nobody"]),
+    LIMITS,
+    st.sampled_from(OnStale),
+)
 def test_one_entity_reads_as_it_does_among_many(
     references: list[str], user: str, limit: timedelta | None, on_stale: OnStale
 ) -> None:

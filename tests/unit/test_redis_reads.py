@@ -112,6 +112,12 @@ def test_a_plan_without_stored_views_asks_nothing() -> None:
     assert fetch(Silent({}), ["known", "x"]) == []
 
 
+def test_a_row_of_no_view_asks_nothing() -> None:
+    redis = FakeRedis({})
+    assert fetch_row(redis, "known") == ViewCells([], [])
+    assert redis.commands == []
+
+
 def test_a_row_without_its_timestamp_is_not_there() -> None:
     one = view("one", 2)
     stored = fields(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 from collections.abc import Sequence
 
@@ -106,6 +107,19 @@ def test_a_service_that_cannot_be_compiled_does_not_keep_the_change_out() -> Non
     assert book.service("good").name == "good"
     with pytest.raises(NotServableError, match=r"bad cannot be compiled \(ValueError\)"):
         book.service("bad")
+
+
+def test_a_list_belongs_to_the_edition_whose_catalog_it_was_compiled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    book, other = PlanBook(Source([ONE]), FakeStore()), PlanBook(Source([TWO]), FakeStore())
+    book.refresh()
+    other.refresh()
+    old, new = book._edition, other._edition
+    assert old is not None
+    assert new is not None
+    looks = itertools.chain([old], itertools.repeat(new))  # swapped right after the first look
+    monkeypatch.setattr(PlanBook, "_edition", property(lambda _: next(looks)), raising=False)
+    book.features(["profile:age"])
+    assert (list(old.adhoc), list(new.adhoc)) == ([("profile:age",)], [])
 
 
 def test_the_list_used_last_is_the_last_to_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
