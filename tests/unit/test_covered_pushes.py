@@ -45,6 +45,7 @@ class World:
         self.table.log.append("offline")
 
     def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
+        self.table.log.append("holds")
         return True
 
     def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
@@ -106,7 +107,7 @@ def test_what_an_earlier_try_has_kept_is_owed_too() -> None:
     world = World()
     world.online_error = StoreUnavailableError("down")
     world.push(push(BOTH, -60, again=True))
-    assert world.table.log == ["save"]
+    assert world.table.log == ["save", "holds"]
     assert world.owed() == Debt(AT - 60_000_000, AT - 60_000_000)
 
 
