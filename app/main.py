@@ -53,7 +53,7 @@ from app.threads import DaemonThreads, in_thread
 _TRANSFORM_THREADS = 8
 _SECONDS_BETWEEN_EXPIRIES = 600.0
 _OBJECTS_PER_COLLECTION = 20_000
-_PATIENCE_AT_THE_END = 2.0
+_PATIENCE_AT_THE_END = 5.0
 
 log = structlog.get_logger(__name__)
 
