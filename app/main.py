@@ -7,8 +7,10 @@ import contextlib
 import gc
 import signal
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -26,11 +28,16 @@ from app.domain import Catalog, ViewSpec
 from app.errors import FreshetError
 from app.logs import configure_logs
 from app.materializing.materialize import Materializer
+from app.materializing.replay import Replay
 from app.materializing.running import Materializations
+from app.pushing.coverage import Coverage
+from app.pushing.debts import Debts
 from app.pushing.due import DueRows
 from app.pushing.groups import PushGroups
 from app.pushing.keys import IdempotentPushes
 from app.pushing.push import Pusher
+from app.pushing.repair import Repair
+from app.pushing.takeover import Takeover
 from app.pushing.writing import GroupWriter
 from app.serving.refresh import PlanBook
 from app.settings import Settings
@@ -38,13 +45,15 @@ from app.stores.catalog import RegistryReader
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
 from app.stores.push_keys import PushKeys
+from app.stores.push_repairs import PushRepairs
 from app.stores.repo import FeastRepo, open_repo
 from app.stores.watermarks import StoredWatermarks
-from app.threads import DaemonThreads
+from app.threads import DaemonThreads, in_thread
 
 _TRANSFORM_THREADS = 8
 _SECONDS_BETWEEN_EXPIRIES = 600.0
 _OBJECTS_PER_COLLECTION = 20_000
+_PATIENCE_AT_THE_END = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +108,11 @@ def create_app(settings: Settings) -> FastAPI:
         catalogs = RegistryCatalogs(repo, online_store, offline_store)
         plans = PlanBook(catalogs, online_store)
         await asyncio.to_thread(_first_refresh, plans, repo)
-        writer = GroupWriter(online_store, offline_store, due, now)
+        markers, debts = PushRepairs(metadata, repo.project, str(uuid.uuid4())), Debts()
+        coverage = Coverage(markers, debts, due.lowest, now)
+        replay = Replay(offline_store, online_store)
+        repair = Repair(debts, partial(_fed, plans), online_store.ping, replay, now, settings.max_clock_skew)
+        writer = GroupWriter(online_store, offline_store, due, now, coverage)
         push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
         patience = timedelta(seconds=3 * settings.push_timeout)
         state = AppState(
@@ -129,6 +142,8 @@ def create_app(settings: Settings) -> FastAPI:
         tasks = [
             asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
             asyncio.create_task(due.run()),
+            asyncio.create_task(Takeover(markers, coverage, debts, settings.repair_interval).run()),
+            asyncio.create_task(repair.run()),
             asyncio.create_task(offline_store.keep_compacted(settings.compaction_interval.total_seconds())),
             asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
             asyncio.create_task(metrics.keep_flushed()),
@@ -144,11 +159,13 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             restore()
             gc.unfreeze()
+            replay.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await state.push_groups.finish()
             state.push_threads.close()
+            await _release(coverage)
             state.transform_threads.close()
             await state.materializations.close()
             await online_store.close_reads()
@@ -181,6 +198,20 @@ def _first_refresh(plans: PlanBook, repo: FeastRepo) -> None:
     except Exception as error:
         plans.last_error = type(error).__name__
         log.warning("registry cannot be read yet", project=repo.project, error=type(error).__name__)
+
+
+def _fed(plans: PlanBook, push_source: str) -> list[ViewSpec]:
+    """The views that a push source feeds, none where the registry has it no longer."""
+    catalog = plans.catalog
+    return [catalog.views[name] for name in catalog.push_sources.get(push_source, ())]
+
+
+async def _release(coverage: Coverage) -> None:
+    """Take the markers of this process back; what cannot be in time is found as that of a dead one would be."""
+    try:
+        await asyncio.wait_for(in_thread(coverage.release), _PATIENCE_AT_THE_END)
+    except Exception:  # whatever it is, the rest must be closed all the same
+        log.warning("another server will look whether every push has reached the online store")
 
 
 def _drain_on_sigterm(state: AppState, delay: float) -> Callable[[], object]:

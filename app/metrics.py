@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _FLUSH_INTERVAL = 0.25
@@ -43,6 +43,18 @@ SERVED_VALUES = Counter(
 )
 PUSH_ROWS = Counter(
     "freshet_push_rows_total", "Pushed rows, by push source and outcome.", ["push_source", "outcome"], registry=_OWN
+)
+PUSH_REPAIR_ROWS = Counter(
+    "freshet_push_repair_rows_total",
+    "Rows that a repair brought from the offline to the online store, once per feature view, by push source.",
+    ["push_source"],
+    registry=_OWN,
+)
+PUSH_REPAIR_FAILURES = Counter(
+    "freshet_push_repair_failures_total",
+    "Repairs that failed and are tried again, by push source.",
+    ["push_source"],
+    registry=_OWN,
 )
 MATERIALIZATION_ROWS = Counter(
     "freshet_materialization_rows_total",
@@ -132,6 +144,34 @@ async def keep_flushed() -> None:
         flush()
 
 
+class SnapshotGauge:
+    """A gauge over the whole deployment, of which every process has the same snapshot in memory: whichever worker is
+    scraped, it shows it, and there is no file that could outlive a killed one. Without a snapshot it is left out."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._value: float | None = None
+
+    def set(self, value: float | None) -> None:
+        """Show this from now on; None: nothing is known."""
+        self._value = value
+
+    def describe(self) -> Iterable[Metric]:
+        """The metric without its value."""
+        return [GaugeMetricFamily(self._name, self._documentation)]
+
+    def collect(self) -> Iterable[Metric]:
+        """The metric as it is now."""
+        value = self._value
+        return [] if value is None else [GaugeMetricFamily(self._name, self._documentation, value)]
+
+
+PUSH_REPAIRS_OWED = SnapshotGauge(
+    "freshet_push_repairs_owed", "Push sources with rows that are kept offline and not yet online, over all servers."
+)
+
+
 class _OwnMetrics:
     """The metrics of all processes in the directory that are ours; Feast keeps some of its own in there, too."""
 
@@ -144,4 +184,5 @@ def exposition() -> bytes:
     """All metrics of this server, of every worker, in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_OwnMetrics())
+    registry.register(PUSH_REPAIRS_OWED)
     return generate_latest(registry)

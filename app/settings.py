@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     """Seconds after which a push is answered with 503 although the stores have not answered; its rows may still be
     written then."""
 
+    repair_interval: float = Field(default=3.0, gt=0)
+    """Seconds between the heartbeats of a server that pushes to both stores, and between its looks at those of others;
+    one that has missed five is taken for dead, and what it left is brought online from the offline store. The same on
+    all servers of a project."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""

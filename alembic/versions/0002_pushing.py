@@ -41,9 +41,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "push_source", name=op.f("pk_push_watermarks")),
     )
 
+    op.create_table(
+        "push_repairs",
+        sa.Column("project", sa.String(length=255), nullable=False),
+        sa.Column("server", sa.String(length=36), nullable=False),
+        sa.Column("push_source", sa.String(length=255), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("owed", sa.Boolean(), nullable=False),
+        sa.Column("heartbeat", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("project", "server", "push_source", name=op.f("pk_push_repairs")),
+    )
+
 
 def downgrade() -> None:
     """Undo this revision."""
+    op.drop_table("push_repairs")
     op.drop_table("push_watermarks")
     with op.batch_alter_table("push_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_push_keys_created_at"))

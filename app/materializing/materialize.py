@@ -110,7 +110,7 @@ class Materializer:
         run_id = self._runs.begin_run(self._project, "materialize", view.name, (since, until), now)
         done = applied = 0
         try:
-            for batch in _batches(view, table):
+            for batch in batches(view, table):
                 outcomes = self._writer.write(view, batch)
                 applied += outcomes.count(PushOutcome.APPLIED)
                 done += len(batch)
@@ -128,7 +128,7 @@ class Materializer:
         return max(last - self._overlap, BEGINNING) if last else BEGINNING
 
 
-def _batches(view: ViewSpec, table: pa.Table) -> Iterator[RowBatch]:
+def batches(view: ViewSpec, table: pa.Table) -> Iterator[RowBatch]:
     """The table in pieces, rows with a null join key left out: they belong to nobody."""
     for field in view.join_keys:
         table = table.filter(pc.is_valid(table[field.name]))

@@ -1,7 +1,7 @@
 """Rows of the near future: kept until they are due, so that a read never meets an event that has not happened (rule 5).
 
-They wait in this process, and are lost online with it, not offline: push with `offline` what must survive, and the next
-materialization brings it online.
+They wait in this process. Where it ends before they are due, those that are kept offline too are brought online by
+another server (app.pushing.coverage); those that are not are lost.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class DueRows:
         self._writer = writer
         self._clock = clock
         self._heap: list[_Waiting] = []
+        self._being_written: int | None = None
         self._order = itertools.count()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,6 +45,13 @@ class DueRows:
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def lowest(self) -> int | None:
+        """The lowest event timestamp of a row that is not in the online store yet, or None. From any thread."""
+        with self._lock:
+            waiting = self._heap[0][0] if self._heap else None
+            found = [event for event in (waiting, self._being_written) if event is not None]
+            return min(found, default=None)
 
     def add(self, view: ViewSpec, batch: RowBatch, places: Sequence[int]) -> None:
         """Write the rows at these places of a batch, each when its event timestamp has come. From any thread."""
@@ -88,6 +96,7 @@ class DueRows:
                     with self._lock:
                         for item in itertools.chain.from_iterable(waiting):
                             heapq.heappush(self._heap, item)
+                        self._being_written = None
                     log.warning(
                         "rows that are due wait for the online store", rows=len(self._heap), reason=error.detail
                     )
@@ -100,6 +109,7 @@ class DueRows:
             due = []
             while self._heap and self._heap[0][0] <= now:
                 due.append(heapq.heappop(self._heap))
+            self._being_written = due[0][0] if due else None
             return due
 
     def _write(self, items: Sequence[_Waiting]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from app.domain import PushOutcome, ViewSpec
@@ -29,3 +31,59 @@ class OfflineWriter(Protocol):
     def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
         """Whether an append of exactly this batch took place before, told by its first row: the same key and event
         timestamp, with its created timestamp or a newer one. Raises StoreUnavailableError."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairMarker:
+    """Says that rows of a push source with an event timestamp >= `since`, which a server has pushed, may be offline and
+    not online.
+
+    `owed`: some certainly did not get there. `heartbeat` changes while that server lives; None: it has stopped, and
+    left this to the others. Times are UTC.
+    """
+
+    server: str
+    push_source: str
+    since: datetime
+    owed: bool
+    heartbeat: datetime | None
+
+
+class RepairMarkers(Protocol):
+    """Where the markers of all servers of a project are kept, seen by one of them. Durable when a call returns.
+
+    Blocks; raises StoreUnavailableError.
+    """
+
+    def save(self, push_source: str, since: datetime, owed: bool, now: datetime) -> None:
+        """Keep this server's marker of a push source, instead of the one that it had."""
+
+    def remove(self, push_source: str) -> None:
+        """Forget this server's marker of a push source."""
+
+    def leave(self, push_source: str) -> None:
+        """Leave this server's marker to whoever comes first."""
+
+    def beat(self, now: datetime) -> set[str]:
+        """Show that this server lives; the push sources of which it has a marker."""
+
+    def others(self) -> list[RepairMarker]:
+        """The markers of all other servers."""
+
+    def take_over(self, marker: RepairMarker, since: datetime, now: datetime) -> bool:
+        """Remove another server's marker and keep one of this server from `since` on, in one step.
+
+        False, and nothing changed, where the marker is not as given any more: its server lives, or somebody else was
+        first.
+        """
+
+
+class OfflineReplay(Protocol):
+    """Rows of the offline store, written online once more. Blocks; raises StoreUnavailableError."""
+
+    def bring_online(self, view: ViewSpec, start: datetime, end: datetime) -> int:
+        """Write the newest row of every entity with start <= event timestamp <= end, never over a newer one; how many
+        changed something."""
+
+    def newest_event(self, view: ViewSpec, start: datetime, end: datetime) -> datetime | None:
+        """The newest event timestamp with start <= it <= end, or None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from app.domain import PushOutcome, PushTarget, ViewSpec, to_microseconds
 from app.errors import CommitUnknownError, FreshetError, InvalidRequestError, StoreUnavailableError, UnstorableRowsError
 from app.pushing.batch import RowBatch
 from app.pushing.checked import CheckedRows
+from app.pushing.coverage import Coverage, Covered
 from app.pushing.due import DueRows
 from app.pushing.ports import OfflineWriter, OnlineWriter
 from app.pushing.schema import PushSchema
@@ -17,6 +19,10 @@ from app.pushing.stamps import Stamps, stamped
 
 _AHEAD = "ahead of the clock: written online when it is due"
 _LATE = "older than what is stored"
+_KEPT = (
+    "The rows are kept offline, and the server writes them online by itself when it can; pushing them again with "
+    "to=online does no harm"
+)
 _UNKNOWN = "The rows may still be written; pushing them again does no harm"
 _WRITTEN = (PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE)
 """The outcomes of a row in several views, the one that counts for the row first."""
@@ -50,6 +56,8 @@ class GroupedPush:
     reasons: dict[int, str] = field(default_factory=dict)
     """By valid row, where one needs saying."""
     error: FreshetError | None = None
+    owed: bool = False
+    """Whether its rows may be kept offline and are not online."""
 
     def fail(self, error: FreshetError) -> None:
         """Let it end with this error."""
@@ -72,12 +80,19 @@ class GroupWriter:
     """Writes groups. What fails fails for the pushes that it concerns, and for no other of the group."""
 
     def __init__(
-        self, online: OnlineWriter, offline: OfflineWriter, due: DueRows, clock: Callable[[], datetime]
+        self,
+        online: OnlineWriter,
+        offline: OfflineWriter,
+        due: DueRows,
+        clock: Callable[[], datetime],
+        coverage: Coverage | None = None,
     ) -> None:
+        """`coverage` lets what fails between the two stores be repaired; without it nobody does."""
         self._online = online
         self._offline = offline
         self._due = due
         self._clock = clock
+        self._coverage = coverage
         self._stamps = Stamps()
 
     def reserve(self, rows: int) -> int:
@@ -92,13 +107,31 @@ class GroupWriter:
             push.batch = self._stamps.stamp(rows, now) if push.stamp is None else stamped(rows, push.stamp)
             push.places = list(range(len(push.batch)))
             push.outcomes = [PushOutcome.APPLIED] * len(push.batch)
-        offline = [push for push in group if push.target.offline and not self._is_held(schema.views, push)]
-        self._write_offline(schema.views, offline)
-        self._write_online(schema.views, [push for push in group if push.target.online], now)
+        with ExitStack() as stack:
+            covered = self._cover(stack, schema.push_source, group)
+            offline = [push for push in group if push.target.offline and not self._is_held(schema.views, push)]
+            self._write_offline(schema.views, offline)
+            self._write_online(schema.views, [push for push in group if push.target.online], now)
+            for push in group:
+                if push.owed and covered is not None:
+                    covered.owe(min(push.batch.event), max(push.batch.event))
+
+    def _cover(self, stack: ExitStack, push_source: str, group: Sequence[GroupedPush]) -> Covered | None:
+        """Let it be known, until the end of `stack`, what the online store may lack if we do not get to write it."""
+        both = [push for push in group if push.target is PushTarget.ONLINE_AND_OFFLINE and push.places]
+        if self._coverage is None or not both:
+            return None
+        low = min(min(push.batch.event) for push in both)
+        try:
+            return stack.enter_context(self._coverage.covering(push_source, low))
+        except FreshetError as error:
+            for push in both:
+                push.fail(StoreUnavailableError(f"{error.detail}. Nothing was kept"))
+            return None
 
     def _is_held(self, views: Sequence[ViewSpec], push: GroupedPush) -> bool:
         """Whether the offline store has the rows of a push already that was begun before."""
-        if not push.again or not push.places:
+        if not push.again or not push.places or push.error is not None:
             return False
         try:
             return self._offline.holds(views, push.batch)
@@ -118,6 +151,7 @@ class GroupWriter:
                 detail = error.detail if unknown else f"{error.detail}. Nothing was kept"
                 for push in group:
                     push.fail(type(error)(detail))
+                    push.owed = unknown and push.target.online
             return
 
     def _write_online(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush], now: int) -> None:
@@ -131,8 +165,8 @@ class GroupWriter:
             for push in group:
                 kept = push.target.offline
                 # What a store has read before it stopped answering it may still write when it goes on.
-                detail = "The rows are kept offline; push them again with to=online" if kept else _UNKNOWN
-                push.fail(StoreUnavailableError(f"{error.detail}. {detail}"))
+                push.fail(StoreUnavailableError(f"{error.detail}. {_KEPT if kept else _UNKNOWN}"))
+                push.owed = kept
             return
         _share_out(group, outcomes, frozenset(ahead))
 

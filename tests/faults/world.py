@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2 as httpx
@@ -38,10 +38,11 @@ class World:
     def read(self, user: str = "u1") -> httpx.Response:
         return self.get(VECTOR + user)
 
-    def push(self, user: str, to: str, messages: int = 3) -> httpx.Response:
+    def push(self, user: str, to: str, messages: int = 3, later: float = 0.0) -> httpx.Response:
+        """One row, `later` seconds from now."""
         row = {
             "user_id": user,
-            "event_timestamp": datetime.now(UTC).isoformat(),
+            "event_timestamp": (datetime.now(UTC) + timedelta(seconds=later)).isoformat(),
             "current_session_messages": messages,
             "current_session_tokens": 10,
             "last_active_minutes_ago": 0.5,
@@ -77,8 +78,8 @@ class World:
 
 
 @contextmanager
-def created(folder: Path) -> Iterator[World]:
-    """The production profile with data, served; passwords on both stores."""
+def created(folder: Path, **changed: str) -> Iterator[World]:
+    """The production profile with data, served; passwords on both stores. Variables may be added or changed."""
     with (
         RedisServer(password="r3dis-s3cret", appendonly=True) as redis,
         PostgresServer(password="p0stgres-s3cret", durable=False) as postgres,
@@ -92,6 +93,7 @@ def created(folder: Path) -> Iterator[World]:
                 "FRESHET_ONLINE_WRITE_TIMEOUT": "1",
                 # Long enough for what a test wants to see meanwhile.
                 "FRESHET_OFFLINE_WRITE_TIMEOUT": "8",
+                **changed,
             }
             with serving("serve", environment=environment, folder=folder) as server:
                 yield World(server, environment, redis, postgres, database)

@@ -83,7 +83,8 @@ def test_a_view_that_is_not_kept_online_is_only_written_offline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "says"), [(BOTH, "kept offline; push them again with to=online"), (ONLINE, "may still be written")]
+    ("target", "says"),
+    [(BOTH, "kept offline, and the server writes them online by itself"), (ONLINE, "may still be written")],
 )
 def test_an_online_store_that_is_down_says_what_was_kept(target: PushTarget, says: str) -> None:
     stores = Stores(online_is_down=True)
