@@ -45,6 +45,11 @@ class Options:
         return [case for case in CASES.values() if not self.only or case.name in self.only]
 
     @property
+    def reads(self) -> bool:
+        """Whether any read is measured."""
+        return bool(self.cases or self.costs or self.beside)
+
+    @property
     def beside(self) -> bool:
         """Whether small requests are measured beside big ones."""
         return self.users >= beside.ENTITIES and (not self.only or BESIDE in self.only)
@@ -81,7 +86,7 @@ def run(options: Options) -> Results:
         files = _prepare(options, world, progress)
         for number in range(options.rounds):
             label = f"Round {number + 1} of {options.rounds}"
-            pairs = [(case, name) for case in options.cases for name in _rotated(case.contestants, number)]
+            pairs = [(case, name) for case in options.cases for name in rotated(case.contestants, number)]
             with progress.task(f"{label}: requests per second", len(pairs)) as advance:
                 for case, name in pairs:
                     file = files[case.name, name]
@@ -96,8 +101,8 @@ def run(options: Options) -> Results:
     return results
 
 
-def _rotated(names: tuple[str, ...], number: int) -> tuple[str, ...]:
-    """Another one begins in each round: whoever is first after a pause must not always be the same."""
+def rotated(names: tuple[str, ...], number: int) -> tuple[str, ...]:
+    """The names, in another order for each round: whoever is first after a pause must not always be the same."""
     start = number % len(names)
     return names[start:] + names[:start]
 
