@@ -101,12 +101,12 @@ def bench(
     try:
         record = Record(
             results=run(options) if options.reads else None,
-            pushes=run_pushes(options) if not only or set(PUSH_CASES) & set(only) else None,
+            pushes=[run_pushes(options)] if not only or set(PUSH_CASES) & set(only) else [],
         )
     except WrongAnswerError as error:
         err.print(str(error), markup=False)
         raise typer.Exit(1) from None
-    for one in (record.results, record.pushes):
+    for one in (record.results, *record.pushes):
         if timeout and one:
             one.about["setting"] = f"FRESHET_ONLINE_TIMEOUT={timeout:g}"
     _finish(record, output or (HERE if whole else None))
@@ -180,13 +180,12 @@ def _finish(record: Record, folder: Path | None) -> None:
         console.print(report(record), markup=False, highlight=False, soft_wrap=True)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        known = Record.read(folder / DATA)
-        record = Record(record.results or known.results, record.soak or known.soak, record.pushes or known.pushes)
+        record = record.over(Record.read(folder / DATA))
         record.write(folder / DATA)
         (folder / PAGE).write_text(report(record), encoding="utf-8")
         console.print(report(record), markup=False, highlight=False, soft_wrap=True)
         err.print(f"Written: {PAGE} and {DATA} in {folder.name}/")
-    if failures := sum(one.failures() for one in (record.results, record.pushes) if one):
+    if failures := sum(one.failures() for one in (record.results, *record.pushes) if one):
         err.print(f"{failures:,} requests failed; see the tables")
 
 

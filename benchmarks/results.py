@@ -166,7 +166,18 @@ class Record:
 
     results: Results | None = None
     soak: Soak | None = None
-    pushes: Pushes | None = None
+    pushes: list[Pushes] = field(default_factory=list)
+    """The runs that the cases are from: those of one run were measured side by side."""
+
+    def over(self, known: Record) -> Record:
+        """This, and of what is known already whatever this has not measured again."""
+        measured = {one.case for run in self.pushes for one in run.samples}
+        older = [
+            Pushes(run.about, left)
+            for run in known.pushes
+            if (left := [one for one in run.samples if one.case not in measured])
+        ]
+        return Record(self.results or known.results, self.soak or known.soak, [*older, *self.pushes])
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -180,8 +191,8 @@ class Record:
             costs = [Cost(**one) for one in run["costs"]]
             beside = [Beside(**one) for one in run.get("beside", [])]
             record.results = Results(run["about"], samples, costs, beside)
-        if pushes := raw.get("pushes"):
-            record.pushes = Pushes(pushes["about"], [PushSample(**one) for one in pushes["samples"]])
+        for run in raw.get("pushes", []):
+            record.pushes.append(Pushes(run["about"], [PushSample(**one) for one in run["samples"]]))
         if soak := raw.get("soak"):
             record.soak = Soak(**{**soak, "points": [SoakPoint(*one) for one in soak["points"]]})
         return record
@@ -200,8 +211,11 @@ class Record:
             rest = {name: value for name, value in asdict(self.soak).items() if name != "points"}
             parts.append(f'"soak": {_line(rest)[:-1]}, "points": [\n{_lines(points)}]}}')
         if self.pushes:
-            samples = [_line(asdict(one)) for one in self.pushes.samples]
-            parts.append(f'"pushes": {{"about": {_line(self.pushes.about)},\n"samples": [\n{_lines(samples)}]}}')
+            runs = []
+            for run in self.pushes:
+                samples = [_line(asdict(one)) for one in run.samples]
+                runs.append(f'{{"about": {_line(run.about)},\n"samples": [\n{_lines(samples)}]}}')
+            parts.append(f'"pushes": [{_lines(runs)}]')
         path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
 
 

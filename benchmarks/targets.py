@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.cases import COST_SIZES
 from benchmarks.pushing.targets import push_targets
-from benchmarks.results import Record, Results, Sample
+from benchmarks.results import Pushes, Record, Results, Sample
 from benchmarks.soak_verdict import judge
 from benchmarks.target import Target
 
@@ -21,7 +21,7 @@ def targets(record: Record) -> list[Target]:
     """All of them, in the order of the issues that set them."""
     lines = list(_throughput(record.results)) if record.results else []
     if record.pushes:
-        lines += push_targets(record.pushes)
+        lines += push_targets(Pushes({}, [one for run in record.pushes for one in run.samples]))
     if record.soak:
         verdict = judge(record.soak)
         minutes = f"{round(record.soak.seconds / 60, 1):g} minutes at half the peak rate"

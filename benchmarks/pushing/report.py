@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from benchmarks.markdown import about, table, times
@@ -24,13 +24,14 @@ READING = """\
 """
 
 
-def push_report(pushes: Pushes) -> Iterator[str]:
-    """A section with a table per case."""
-    yield "## Pushes"
-    yield ""
-    yield from about(pushes.about, pushes.samples)
-    for case in PUSH_CASES.values():
-        yield from _case(pushes, case)
+def push_report(runs: Sequence[Pushes]) -> Iterator[str]:
+    """A section per run, with a table per case."""
+    for pushes in runs:
+        yield "## Pushes"
+        yield ""
+        yield from about(pushes.about, pushes.samples)
+        for case in PUSH_CASES.values():
+            yield from _case(pushes, case)
 
 
 def _case(pushes: Pushes, case: PushCase) -> Iterator[str]:

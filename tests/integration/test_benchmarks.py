@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,7 @@ def test_a_quick_run_pushes_as_every_contestant(tmp_path: Path) -> None:
     done = bench("--quick", *only, "--output", str(tmp_path / "out"), folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "out" / "RESULTS.md").read_text(encoding="utf-8")
-    pushes = Record.read(tmp_path / "out" / "results.json").pushes
-    assert pushes is not None
+    (pushes,) = Record.read(tmp_path / "out" / "results.json").pushes
     for case in PUSH_CASES.values():
         (_, _, section) = page.partition(f"### {case.title}\n")
         (section, _, _) = section.partition("\n##")
@@ -120,17 +120,19 @@ def test_a_warm_up_is_no_leak() -> None:
     assert judge(Soak({}, 100.0, 50.0, 50.0, 600.0, 30_000, 0, 0.001, 0.002, points)).flat
 
 
-def test_pushes_leave_the_reads_of_the_record_as_they_are(tmp_path: Path) -> None:
+def test_pushes_leave_what_they_did_not_measure_as_it_is(tmp_path: Path) -> None:
     read = Sample("one", "freshet", 0, 100, 0, 50.0, 0.001, 0.002, 0.5, 0.25, 0.125)
-    push = PushSample(
-        "push-one", "freshet", 0, 10, 1, 4.5, 0.1, 0.2, 0.5, 0.25, 0.125, rows=7, answered=9, lost=3, twice=2
-    )
-    record = Record(Results({"date": "then"}, [read]), None, Pushes({"date": "now"}, [push]))
-    record.write(tmp_path / "results.json")
-    assert Record.read(tmp_path / "results.json") == record
-    page = report(record)
+    push = PushSample("push-one", "freshet", 0, 10, 1, 4.5, 0.1, 0.2, 0.5, 0.25, 0.125, rows=7, answered=9, lost=3)
+    batch, again = (replace(push, case="push-batch", rate=rate) for rate in (1.0, 2.0))
+    first = Record(Results({"date": "then"}, [read]), None, [Pushes({"date": "now"}, [push, batch])])
+    first.write(tmp_path / "results.json")
+    assert Record.read(tmp_path / "results.json") == first
+    both = Record(pushes=[Pushes({"date": "later"}, [again])]).over(first)
+    assert both == Record(first.results, None, [Pushes({"date": "now"}, [push]), Pushes({"date": "later"}, [again])])
+    page = report(both)
     assert "| freshet, POST | 50 | 50 - 50 |" in page
     assert "| freshet, JSON | 32 | 32 - 32 |" in page
+    assert "| freshet, JSON | 14 | 14 - 14 |" in page
 
 
 def test_rows_that_were_lost_miss_the_target() -> None:
@@ -138,7 +140,7 @@ def test_rows_that_were_lost_miss_the_target() -> None:
         push = PushSample(
             "push-both", "freshet", 0, 10, 1, 4.5, 0.1, 0.2, 0.5, 0.25, 0.1, answered=9, lost=lost, twice=twice
         )
-        return report(Record(pushes=Pushes({}, [push])))
+        return report(Record(pushes=[Pushes({}, [push])]))
 
     assert "| 0 of 9 answered rows lost, 0 there twice | met |" in page(0, 0)
     assert "| 3 of 9 answered rows lost, 0 there twice | **not met** |" in page(3, 0)
