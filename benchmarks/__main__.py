@@ -33,6 +33,7 @@ from benchmarks.report import report  # noqa: E402
 from benchmarks.results import Record  # noqa: E402
 from benchmarks.run import Options, run  # noqa: E402
 from benchmarks.soak import SoakOptions, soak  # noqa: E402
+from benchmarks.stolen import TRIES  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 _LEAST_USERS = 100
@@ -57,6 +58,9 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the tables show medians.")] = 3,
     seconds: Annotated[int, typer.Option(min=1, help="Of load per contestant, case and round.")] = 8,
+    tries: Annotated[
+        int, typer.Option(min=1, help="Of each measurement at most, where the hypervisor takes much CPU time from it.")
+    ] = TRIES,
     timeout: Annotated[
         float | None,
         typer.Option(help="FRESHET_ONLINE_TIMEOUT in seconds, in place of the default; noted on the page."),
@@ -96,6 +100,7 @@ def bench(
         command=_command(),
         settings={"FRESHET_ONLINE_TIMEOUT": f"{timeout:g}"} if timeout else {},
         relay_wait="block" if block else "async",
+        tries=tries,
         **_amounts(quick, rounds, seconds),
     )
     try:
@@ -145,6 +150,9 @@ def profile_command(
     get: Annotated[bool, typer.Option("--get", help="GET instead of POST; 1 entity only.")] = False,
     seconds: Annotated[int, typer.Option(min=1, help="Of load.")] = 10,
     top: Annotated[int, typer.Option(min=1, help="Lines per table.")] = 30,
+    push: Annotated[
+        str | None, typer.Option(metavar="CONTESTANT", help="Pushes of 1,000 rows instead: freshet-arrow, say.")
+    ] = None,
     calls: Annotated[
         bool, typer.Option("--calls", help="cProfile: exact counts, event loop only, several times slower.")
     ] = False,
@@ -155,7 +163,11 @@ def profile_command(
     processes); without it, or with --calls, counts calls with cProfile.
     """
     from benchmarks.profile import profile
+    from benchmarks.pushing.profile import profile_pushes
 
+    if push is not None:
+        profile_pushes(push, seconds, top, _generator(False, may_fall_back=True))
+        return
     if get and entities != 1:
         raise typer.BadParameter("a GET reads one entity", param_hint="--get")
     name = "freshet-get" if get else "freshet"

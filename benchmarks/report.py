@@ -41,7 +41,8 @@ _READING = """\
 - *CPU* columns are CPU seconds per second, of the server with all its processes, of Redis and of the generator: 1.00 is
   one core. Where the server is well below 1.00, something else was the limit.
 - A measurement during which the hypervisor took more than 3 % of the machine's CPU time away is made again, up to
-  twice, whoever's it is, and the least disturbed one counts ([stolen.py](stolen.py)); *stolen* says how that ended.
+  twice unless the command says otherwise, whoever's it is, and the least disturbed one counts
+  ([stolen.py](stolen.py)); *stolen* says how that ended.
 - µs of CPU per value: requests one after the other over one connection, user and system time of the server, divided by
   the number of values asked for.
 """

@@ -13,7 +13,7 @@ from benchmarks.contestants import CONTESTANTS
 from benchmarks.progress import Progress
 from benchmarks.results import Cost, Results, Sample
 from benchmarks.server import Server
-from benchmarks.stolen import undisturbed
+from benchmarks.stolen import TRIES, undisturbed
 from benchmarks.world import World, built
 
 
@@ -25,6 +25,8 @@ class Options:
     seconds: int = 8
     """Of load per contestant, case and round."""
     warm_up: int = 2
+    tries: int = TRIES
+    """Of each measurement at most, where much is stolen from it."""
     cost_seconds: float = 2.0
     """Of sequential requests per contestant, size and round of the cost table."""
     cost_least: int = 3
@@ -91,7 +93,7 @@ def run(options: Options) -> Results:
                 for case, name in pairs:
                     file = files[case.name, name]
                     found, stolen, thrown = undisturbed(
-                        functools.partial(_sample, options, world, case, name, number, file)
+                        functools.partial(_sample, options, world, case, name, number, file), options.tries
                     )
                     results.samples.append(replace(found, stolen=stolen, thrown_away=thrown))
                     progress.say(_summary(results.samples[-1]))
@@ -158,7 +160,9 @@ def _costs(options: Options, world: World, number: int, results: Results, progre
     pairs = [(case, name) for case in options.costs for name in case.contestants]
     with progress.task(f"{label}: CPU per value", len(pairs)) as advance:
         for case, name in pairs:
-            found, stolen, thrown = undisturbed(functools.partial(_cost, options, world, case, name, number))
+            found, stolen, thrown = undisturbed(
+                functools.partial(_cost, options, world, case, name, number), options.tries
+            )
             results.costs.append(replace(found, stolen=stolen, thrown_away=thrown))
             advance(1)
 
@@ -187,7 +191,7 @@ def _beside(options: Options, world: World, number: int, results: Results, progr
         return
     with progress.task(f"{label}: one entity beside {beside.ENTITIES:,}", 1) as advance:
         work = functools.partial(beside.measure, world, options.generator, number, options.seconds)
-        found, stolen, thrown = undisturbed(work)
+        found, stolen, thrown = undisturbed(work, options.tries)
         results.beside += [replace(one, stolen=stolen, thrown_away=thrown) for one in found]
         advance(1)
 

@@ -44,7 +44,7 @@ def run(options: Options) -> Pushes:
             with progress.task(f"Round {number + 1} of {options.rounds}: pushes", len(pairs)) as advance:
                 for case, name in pairs:
                     measure = functools.partial(_sample, options, world, case, name, number, files[case.name, name])
-                    found, stolen, thrown = undisturbed(measure)
+                    found, stolen, thrown = undisturbed(measure, options.tries)
                     pushes.samples.append(replace(found, stolen=stolen, thrown_away=thrown))
                     progress.say(_summary(pushes.samples[-1]))
                     advance(1)
