@@ -20,7 +20,7 @@ test: setup-dev ## every test but the long ones, on a real PostgreSQL and a real
 test-full: setup-dev ## every test
 	$(BIN)/python -m pytest
 
-bench: setup-dev ## Freshet beside feast serve and the limit of Python (12 minutes, wants wrk): benchmarks/RESULTS.md
+bench: setup-dev ## Freshet beside feast serve and the limit of Python (20 minutes, wants wrk): benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks
 
 bench-soak: setup-dev ## 10 minutes at half of the peak rate: do memory and descriptors stay flat (MINUTES= changes it)

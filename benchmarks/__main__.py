@@ -27,14 +27,17 @@ from benchmarks import load  # noqa: E402
 from benchmarks.cases import BESIDE, CASES, COST  # noqa: E402
 from benchmarks.check import WrongAnswerError  # noqa: E402
 from benchmarks.progress import console, err  # noqa: E402
+from benchmarks.pushing.cases import PUSH_CASES  # noqa: E402
+from benchmarks.pushing.run import run as run_pushes  # noqa: E402
 from benchmarks.report import report  # noqa: E402
 from benchmarks.results import Record  # noqa: E402
 from benchmarks.run import Options, run  # noqa: E402
 from benchmarks.soak import SoakOptions, soak  # noqa: E402
+from benchmarks.stolen import TRIES  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 _LEAST_USERS = 100
-_NAMES = (*CASES, COST, BESIDE)
+_NAMES = (*CASES, COST, BESIDE, *PUSH_CASES)
 PAGE, DATA = "RESULTS.md", "results.json"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -55,6 +58,9 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the tables show medians.")] = 3,
     seconds: Annotated[int, typer.Option(min=1, help="Of load per contestant, case and round.")] = 8,
+    tries: Annotated[
+        int, typer.Option(min=1, help="Of each measurement at most, where the hypervisor takes much CPU time from it.")
+    ] = TRIES,
     timeout: Annotated[
         float | None,
         typer.Option(help="FRESHET_ONLINE_TIMEOUT in seconds, in place of the default; noted on the page."),
@@ -65,17 +71,20 @@ def bench(
     output: Output = None,
     python: Python = False,
 ) -> None:
-    """Freshet beside `feast serve` and beside the limit of Python: online reads, in one run on this machine.
+    """Freshet beside `feast serve` and beside the limit of Python: online reads, and pushes, in one run on this
+    machine.
 
     Starts a Redis of its own, applies a Feast repo, lets stock Feast write 100,000 users and 10,000 accounts, starts
     `freshet serve`, `feast serve` and a relay of raw Redis replies over the same data, compares their answers with what
-    was written, and then loads one after the other, round after round. A whole run takes about twelve minutes. What it
-    started, it ends; what it wrote, it removes, but for the results.
+    was written, and then loads one after the other, round after round. Then pushes, in the same way, with a PostgreSQL
+    of its own beside Redis. A whole run takes about twenty minutes. What it started, it ends; what it wrote, it
+    removes, but for the results.
 
     [bold]make bench[/bold] is the whole run. While you work on something:
 
       python -m benchmarks --quick                      # is it in order?
       python -m benchmarks --only one --rounds 1        # how fast is one entity?
+      python -m benchmarks --only push-batch            # how fast are rows written?
       python -m benchmarks profile --entities 100       # where does the time go?
       python -m benchmarks soak --minutes 2             # does it leak?
     """
@@ -91,15 +100,20 @@ def bench(
         command=_command(),
         settings={"FRESHET_ONLINE_TIMEOUT": f"{timeout:g}"} if timeout else {},
         relay_wait="block" if block else "async",
+        tries=tries,
         **_amounts(quick, rounds, seconds),
     )
     try:
-        record = Record(results=run(options))
+        record = Record(
+            results=run(options) if options.reads else None,
+            pushes=[run_pushes(options)] if not only or set(PUSH_CASES) & set(only) else [],
+        )
     except WrongAnswerError as error:
         err.print(str(error), markup=False)
         raise typer.Exit(1) from None
-    if timeout and record.results:
-        record.results.about["setting"] = f"FRESHET_ONLINE_TIMEOUT={timeout:g}"
+    for one in (record.results, *record.pushes):
+        if timeout and one:
+            one.about["setting"] = f"FRESHET_ONLINE_TIMEOUT={timeout:g}"
     _finish(record, output or (HERE if whole else None))
 
 
@@ -136,6 +150,9 @@ def profile_command(
     get: Annotated[bool, typer.Option("--get", help="GET instead of POST; 1 entity only.")] = False,
     seconds: Annotated[int, typer.Option(min=1, help="Of load.")] = 10,
     top: Annotated[int, typer.Option(min=1, help="Lines per table.")] = 30,
+    push: Annotated[
+        str | None, typer.Option(metavar="CONTESTANT", help="Pushes of 1,000 rows instead: freshet-arrow, say.")
+    ] = None,
     calls: Annotated[
         bool, typer.Option("--calls", help="cProfile: exact counts, event loop only, several times slower.")
     ] = False,
@@ -146,7 +163,11 @@ def profile_command(
     processes); without it, or with --calls, counts calls with cProfile.
     """
     from benchmarks.profile import profile
+    from benchmarks.pushing.profile import profile_pushes
 
+    if push is not None:
+        profile_pushes(push, seconds, top, _generator(False, may_fall_back=True))
+        return
     if get and entities != 1:
         raise typer.BadParameter("a GET reads one entity", param_hint="--get")
     name = "freshet-get" if get else "freshet"
@@ -166,19 +187,18 @@ def _generator(python: bool, may_fall_back: bool) -> load.Generator:
 
 
 def _finish(record: Record, folder: Path | None) -> None:
-    """Show the page, and write it beside what is already known of the other half."""
+    """Show the page, and write it beside what is already known of the other parts."""
     if folder is None:
         console.print(report(record), markup=False, highlight=False, soft_wrap=True)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        known = Record.read(folder / DATA)
-        record = Record(record.results or known.results, record.soak or known.soak)
+        record = record.over(Record.read(folder / DATA))
         record.write(folder / DATA)
         (folder / PAGE).write_text(report(record), encoding="utf-8")
         console.print(report(record), markup=False, highlight=False, soft_wrap=True)
         err.print(f"Written: {PAGE} and {DATA} in {folder.name}/")
-    if record.results and record.results.failures():
-        err.print(f"{record.results.failures():,} requests failed; see the tables")
+    if failures := sum(one.failures() for one in (record.results, *record.pushes) if one):
+        err.print(f"{failures:,} requests failed; see the tables")
 
 
 def _command() -> str:

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import time
 from array import array
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ def encode(request: Request) -> bytes:
     """The request as it goes over the wire."""
     head = f"{request.method} {request.path} HTTP/1.1\r\nHost: {HOST}\r\n"
     if request.body:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n"
+        head += f"Content-Type: {request.content_type}\r\nContent-Length: {len(request.body)}\r\n"
     return head.encode() + b"\r\n" + request.body
 
 
@@ -126,14 +126,16 @@ async def ask_all(port: int, raw: Sequence[bytes], count: int) -> list[Answer]:
     return [answers[index] for index in range(len(raw))]
 
 
-async def closed_loop(port: int, raw: Sequence[bytes], count: int, seconds: float, at_least: int = 0) -> Outcome:
-    """The requests in turn over `count` connections, each sending when it has its answer, for so many seconds.
+async def closed_loop(port: int, raw: Iterable[bytes], count: int, seconds: float, at_least: int = 0) -> Outcome:
+    """The requests in turn, or as an endless iterator gives them, over `count` connections, each sending when it has
+    its answer, for so many seconds.
 
     A last request may begin just before the end, and its answer is waited for. With `at_least`, until there are that
     many answers as well.
     """
     outcome = Outcome()
-    turns = itertools.cycle(raw)
+    # A cycle would keep all that an iterator gives.
+    turns = raw if isinstance(raw, Iterator) else itertools.cycle(raw)
     began = time.perf_counter()
 
     async def work(connection: Connection) -> None:

@@ -21,11 +21,12 @@ _PLACEHOLDER = "?0000000"
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; the body is JSON, or empty for a GET."""
+    """One HTTP request; the body is empty for a GET."""
 
     method: str
     path: str
     body: bytes = b""
+    content_type: str = "application/json"
 
 
 class Contestant(ABC):

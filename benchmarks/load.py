@@ -6,7 +6,7 @@ import json
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,8 @@ class Load:
     requests: int
     seconds: float
     failures: int
+    answered: int
+    """Answers with a 2xx status; a connection that broke is a failure, but no request that was answered."""
     p50: float
     p99: float
     generator_cpu: float
@@ -58,16 +60,17 @@ def read_requests(path: Path) -> list[Request]:
 def apply(generator: Generator, port: int, requests: Path, seconds: int, connections: int = CONNECTIONS) -> Load:
     """Load the server for that long with the requests of the file, in turn."""
     if generator == "wrk":
-        return _wrk(port, requests, seconds, connections)
-    return _python(port, requests, seconds, connections)
+        return wrk(port, seconds, connections, _LUA, requests)
+    return python(port, [client.encode(one) for one in read_requests(requests)], seconds, connections)
 
 
-def _wrk(port: int, requests: Path, seconds: int, connections: int) -> Load:
+def wrk(port: int, seconds: int, connections: int, script: Path, *arguments: str | Path) -> Load:
+    """Load from wrk, with what `script` makes of its arguments."""
     options: list[str | Path] = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={int(_TIMEOUT)}s"]
-    options += ["--latency", "-s", _LUA]
+    options += ["--latency", "-s", script]
     before = _children_cpu()
     done = subprocess.run(
-        [*options, f"http://{HOST}:{port}/", "--", requests],
+        [*options, f"http://{HOST}:{port}/", "--", *arguments],
         capture_output=True,
         text=True,
         timeout=seconds + 2 * _TIMEOUT,
@@ -80,14 +83,15 @@ def _wrk(port: int, requests: Path, seconds: int, connections: int) -> Load:
         requests=report["requests"],
         seconds=report["seconds"],
         failures=report["statuses"] + report["sockets"],
+        answered=report["requests"] - report["statuses"],
         p50=report["p50_us"] / 1e6,
         p99=report["p99_us"] / 1e6,
         generator_cpu=_children_cpu() - before,
     )
 
 
-def _python(port: int, requests: Path, seconds: int, connections: int) -> Load:
-    raw = [client.encode(one) for one in read_requests(requests)]
+def python(port: int, raw: Iterable[bytes], seconds: int, connections: int) -> Load:
+    """Load from Python, with encoded requests; see client.closed_loop."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     outcome = client.run(client.closed_loop(port, raw, connections, seconds))
     after = resource.getrusage(resource.RUSAGE_SELF)
@@ -95,6 +99,7 @@ def _python(port: int, requests: Path, seconds: int, connections: int) -> Load:
         requests=len(outcome.latencies),
         seconds=outcome.seconds,
         failures=outcome.failures,
+        answered=len(outcome.latencies) - outcome.failures,
         p50=client.percentile(outcome.latencies, 50),
         p99=client.percentile(outcome.latencies, 99),
         generator_cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,

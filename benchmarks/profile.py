@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pstats
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from benchmarks.cases import Case, draw, requests
 from benchmarks.dataset import USER
 from benchmarks.progress import Progress, console, err
 from benchmarks.server import Server
-from benchmarks.world import World, built
+from benchmarks.world import built
 
 _RATE = 500  # samples per second
 _WAITING = ("Condition.wait ", "_worker (concurrent/")
@@ -29,7 +31,7 @@ def profile(
     contestant: str, entities: int, store: str, seconds: int, top: int, calls: bool, generator: load.Generator
 ) -> None:
     """Load `freshet serve` and print where it was meanwhile, as Markdown tables."""
-    spy = None if calls else _py_spy()
+    spy = None if calls else py_spy()
     if spy is None and not calls:
         err.print("py-spy is not installed; counting calls with cProfile")
     case = Case("profile", "", USER, store, entities, (contestant,), max(100, 20_000 // entities))
@@ -44,7 +46,8 @@ def profile(
         load.apply(generator, server.port, file, 2)
         with progress.task(f"{seconds} s of load", None):
             if spy is not None:
-                found, stacks = _sampled(spy, world, server, file, seconds, generator)
+                work = functools.partial(load.apply, generator, server.port, file, seconds)
+                found, stacks = sampled(spy, world.folder, server, seconds, work)
             else:
                 server.process.send(signal.SIGUSR1)
                 found = load.apply(generator, server.port, file, seconds)
@@ -52,27 +55,28 @@ def profile(
         title = f"`{contestant}`, {entities:,} entities, {store}: {rate:,.0f} requests/s while being profiled"
         console.print(f"\n{title}\n", markup=False, highlight=False)
         if spy is not None:
-            _print_samples(stacks, top)
+            print_samples(stacks, top)
         else:
             _print_calls(server, world.folder, top)
 
 
-def _py_spy() -> str | None:
+def py_spy() -> str | None:
+    """The sampler, where it is installed."""
     beside = Path(sys.executable).with_name("py-spy")
     return str(beside) if beside.exists() else shutil.which("py-spy")
 
 
-def _sampled(
-    spy: str, world: World, server: Server, file: Path, seconds: int, generator: load.Generator
+def sampled(
+    spy: str, folder: Path, server: Server, seconds: int, work: Callable[[], load.Load]
 ) -> tuple[load.Load, list[tuple[list[str], int]]]:
-    """The load, and (stack from the outermost frame to the innermost, samples)."""
-    raw = world.folder / "stacks.raw"
+    """What `work` gives, a load of so many seconds, and (stack from the outermost frame to the innermost, samples)."""
+    raw = folder / "stacks.raw"
     command = [spy, "record", "--pid", str(server.process.pid), "--format", "raw", "--output", str(raw)]
     # Functions, not lines; without pausing the server for each sample, which costs it most of its speed.
     command += ["--rate", str(_RATE), "--duration", str(max(1, seconds - 1)), "--function", "--nonblocking"]
     sampler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        found = load.apply(generator, server.port, file, seconds)
+        found = work()
         _, complaint = sampler.communicate(timeout=60)
     finally:
         sampler.kill()
@@ -87,7 +91,8 @@ def _sampled(
     return found, stacks
 
 
-def _print_samples(stacks: list[tuple[list[str], int]], top: int) -> None:
+def print_samples(stacks: list[tuple[list[str], int]], top: int) -> None:
+    """The functions with most samples, by themselves and with what they call, as Markdown tables."""
     own: Counter[str] = Counter()
     total: Counter[str] = Counter()
     everything = sum(count for _, count in stacks)

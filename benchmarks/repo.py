@@ -37,12 +37,17 @@ def write_repo(folder: Path, online_store: dict[str, object], environment: dict[
         "entity_key_serialization_version": 3,
     }
     (folder / "feature_store.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    apply(folder, environment)
+    return folder
+
+
+def apply(folder: Path, environment: dict[str, str]) -> None:
+    """Stock `feast apply` of the repo in this folder."""
     done = subprocess.run(
         [FEAST, "apply"], cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
     )
     if done.returncode != 0:
         raise RuntimeError(f"feast apply failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return folder
 
 
 def _definitions() -> Iterator[str]:

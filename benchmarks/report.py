@@ -6,6 +6,9 @@ import operator
 from collections.abc import Iterator
 
 from benchmarks.cases import CASES, COST_SIZES
+from benchmarks.markdown import about, table, times
+from benchmarks.pushing.report import READING as PUSHES_READING
+from benchmarks.pushing.report import push_report
 from benchmarks.results import Record, Results, Soak
 from benchmarks.soak_verdict import judge, milestones
 from benchmarks.targets import ratio, targets
@@ -38,7 +41,8 @@ _READING = """\
 - *CPU* columns are CPU seconds per second, of the server with all its processes, of Redis and of the generator: 1.00 is
   one core. Where the server is well below 1.00, something else was the limit.
 - A measurement during which the hypervisor took more than 3 % of the machine's CPU time away is made again, up to
-  twice, whoever's it is, and the least disturbed one counts ([stolen.py](stolen.py)); *stolen* says how that ended.
+  twice unless the command says otherwise, whoever's it is, and the least disturbed one counts
+  ([stolen.py](stolen.py)); *stolen* says how that ended.
 - µs of CPU per value: requests one after the other over one connection, user and system time of the server, divided by
   the number of values asked for.
 """
@@ -52,11 +56,11 @@ def report(record: Record) -> str:
 def _page(record: Record) -> Iterator[str]:
     yield "# Benchmark results"
     yield ""
-    yield "Online reads, side by side. This page is written by `make bench` and `make bench-soak`; the single"
-    yield "measurements are in [results.json](results.json)."
+    yield "Online reads and pushes, side by side. This page is written by `make bench` and `make bench-soak`; the"
+    yield "single measurements are in [results.json](results.json)."
     yield ""
     if record.results:
-        yield from _about(record.results)
+        yield from about(record.results.about, record.results.everything())
     yield from _targets(record)
     if record.results:
         for case in CASES:
@@ -65,15 +69,9 @@ def _page(record: Record) -> Iterator[str]:
         yield from _beside(record.results)
     if record.soak:
         yield from _soak(record.soak)
-    yield _READING
-
-
-def _about(results: Results) -> Iterator[str]:
-    rows = [[name, f"`{text}`" if name == "command" else text] for name, text in results.about.items()]
-    everything = results.everything()
-    most, again = max(one.stolen for one in everything), sum(one.thrown_away for one in everything)
-    rows.append(["stolen", f"at most {100 * most:.0f} % of the CPU time; {again} measurements were made again"])
-    yield from table(["", ""], rows)
+    if record.pushes:
+        yield from push_report(record.pushes)
+    yield _READING + (PUSHES_READING if record.pushes else "")
 
 
 def _targets(record: Record) -> Iterator[str]:
@@ -100,7 +98,7 @@ def _case(results: Results, name: str) -> Iterator[str]:
                 f"{min(rates):,.0f} - {max(rates):,.0f}",
                 f"{1e3 * (results.median(name, contestant, lambda sample: sample.p50) or 0):.2f}",
                 f"{1e3 * (results.median(name, contestant, lambda sample: sample.p99) or 0):.2f}",
-                _times(ratio(results, name, contestant, "feast", lambda sample: sample.rate)),
+                times(ratio(results, name, contestant, "feast", lambda sample: sample.rate)),
                 _percent(ratio(results, name, contestant, "relay", lambda sample: sample.rate)),
                 f"{results.median(name, contestant, lambda sample: sample.cpu_server) or 0:.2f}",
                 f"{results.median(name, contestant, lambda sample: sample.cpu_redis) or 0:.2f}",
@@ -173,19 +171,6 @@ def _soak(soak: Soak) -> Iterator[str]:
     yield f"Fitted after the first fifth: {verdict.resident_per_hour / 2**20:+.1f} MiB/h and"
     yield f"{verdict.descriptors_per_hour:+.1f} descriptors/h, that is {verdict.words}."
     yield ""
-
-
-def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
-    """A Markdown table and an empty line."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
-def _times(found: float | None) -> str:
-    return "-" if found is None else f"{found:.1f} x"
 
 
 def _percent(found: float | None) -> str:

@@ -33,6 +33,26 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class PushSample(Sample):
+    """The same of pushes; `rate` counts requests, each of `rows` rows, of which `answered` were."""
+
+    cpu_postgres: float = 0.0
+    rows: int = 1
+    answered: int = 0
+    unapplied: int = 0
+    """Rows of which Freshet says that they were late, there already, or rejected."""
+    lost: int = 0
+    """Rows that were answered with a 2xx status, and are not in the offline store."""
+    twice: int = 0
+    """Rows too many in the offline store."""
+
+    @property
+    def row_rate(self) -> float:
+        """Rows per second that were answered with a 2xx status."""
+        return self.rate * self.rows
+
+
+@dataclass(frozen=True)
 class Beside:
     """Requests for one entity at a steady rate, and how many for ten thousand were answered meanwhile. Seconds."""
 
@@ -124,16 +144,44 @@ class Results:
         return sum(one.failures for one in self.everything())
 
 
+@dataclass
+class Pushes:
+    """One run of the pushes."""
+
+    about: dict[str, str]
+    samples: list[PushSample] = field(default_factory=list)
+
+    def median(self, case: str, contestant: str, what: Callable[[PushSample], float]) -> float | None:
+        """Over the rounds; None where it was not measured."""
+        return _median([what(one) for one in self.samples if (one.case, one.contestant) == (case, contestant)])
+
+    def failures(self) -> int:
+        """Over everything."""
+        return sum(one.failures for one in self.samples)
+
+
 def _median(values: list[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
 @dataclass
 class Record:
-    """results.json: the last run and the last soak, either of which may be missing."""
+    """results.json: the last run of the reads, of the pushes, and of the soak; any of them may be missing."""
 
     results: Results | None = None
     soak: Soak | None = None
+    pushes: list[Pushes] = field(default_factory=list)
+    """The runs that the cases are from: those of one run were measured side by side."""
+
+    def over(self, known: Record) -> Record:
+        """This, and of what is known already whatever this has not measured again."""
+        measured = {one.case for run in self.pushes for one in run.samples}
+        older = [
+            Pushes(run.about, left)
+            for run in known.pushes
+            if (left := [one for one in run.samples if one.case not in measured])
+        ]
+        return Record(self.results or known.results, self.soak or known.soak, [*older, *self.pushes])
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -147,6 +195,8 @@ class Record:
             costs = [Cost(**one) for one in run["costs"]]
             beside = [Beside(**one) for one in run.get("beside", [])]
             record.results = Results(run["about"], samples, costs, beside)
+        for run in raw.get("pushes", []):
+            record.pushes.append(Pushes(run["about"], [PushSample(**one) for one in run["samples"]]))
         if soak := raw.get("soak"):
             record.soak = Soak(**{**soak, "points": [SoakPoint(*one) for one in soak["points"]]})
         return record
@@ -164,6 +214,12 @@ class Record:
             points = [_line([one.seconds, one.resident, one.descriptors]) for one in self.soak.points]
             rest = {name: value for name, value in asdict(self.soak).items() if name != "points"}
             parts.append(f'"soak": {_line(rest)[:-1]}, "points": [\n{_lines(points)}]}}')
+        if self.pushes:
+            runs = []
+            for run in self.pushes:
+                samples = [_line(asdict(one)) for one in run.samples]
+                runs.append(f'{{"about": {_line(run.about)},\n"samples": [\n{_lines(samples)}]}}')
+            parts.append(f'"pushes": [{_lines(runs)}]')
         path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ from benchmarks.contestants import CONTESTANTS
 from benchmarks.progress import Progress
 from benchmarks.results import Cost, Results, Sample
 from benchmarks.server import Server
-from benchmarks.stolen import undisturbed
+from benchmarks.stolen import TRIES, undisturbed
 from benchmarks.world import World, built
 
 
@@ -25,6 +25,8 @@ class Options:
     seconds: int = 8
     """Of load per contestant, case and round."""
     warm_up: int = 2
+    tries: int = TRIES
+    """Of each measurement at most, where much is stolen from it."""
     cost_seconds: float = 2.0
     """Of sequential requests per contestant, size and round of the cost table."""
     cost_least: int = 3
@@ -43,6 +45,11 @@ class Options:
     def cases(self) -> list[Case]:
         """The chosen cases."""
         return [case for case in CASES.values() if not self.only or case.name in self.only]
+
+    @property
+    def reads(self) -> bool:
+        """Whether any read is measured."""
+        return bool(self.cases or self.costs or self.beside)
 
     @property
     def beside(self) -> bool:
@@ -81,12 +88,12 @@ def run(options: Options) -> Results:
         files = _prepare(options, world, progress)
         for number in range(options.rounds):
             label = f"Round {number + 1} of {options.rounds}"
-            pairs = [(case, name) for case in options.cases for name in _rotated(case.contestants, number)]
+            pairs = [(case, name) for case in options.cases for name in rotated(case.contestants, number)]
             with progress.task(f"{label}: requests per second", len(pairs)) as advance:
                 for case, name in pairs:
                     file = files[case.name, name]
                     found, stolen, thrown = undisturbed(
-                        functools.partial(_sample, options, world, case, name, number, file)
+                        functools.partial(_sample, options, world, case, name, number, file), options.tries
                     )
                     results.samples.append(replace(found, stolen=stolen, thrown_away=thrown))
                     progress.say(_summary(results.samples[-1]))
@@ -96,8 +103,8 @@ def run(options: Options) -> Results:
     return results
 
 
-def _rotated(names: tuple[str, ...], number: int) -> tuple[str, ...]:
-    """Another one begins in each round: whoever is first after a pause must not always be the same."""
+def rotated(names: tuple[str, ...], number: int) -> tuple[str, ...]:
+    """The names, in another order for each round: whoever is first after a pause must not always be the same."""
     start = number % len(names)
     return names[start:] + names[:start]
 
@@ -153,7 +160,9 @@ def _costs(options: Options, world: World, number: int, results: Results, progre
     pairs = [(case, name) for case in options.costs for name in case.contestants]
     with progress.task(f"{label}: CPU per value", len(pairs)) as advance:
         for case, name in pairs:
-            found, stolen, thrown = undisturbed(functools.partial(_cost, options, world, case, name, number))
+            found, stolen, thrown = undisturbed(
+                functools.partial(_cost, options, world, case, name, number), options.tries
+            )
             results.costs.append(replace(found, stolen=stolen, thrown_away=thrown))
             advance(1)
 
@@ -182,7 +191,7 @@ def _beside(options: Options, world: World, number: int, results: Results, progr
         return
     with progress.task(f"{label}: one entity beside {beside.ENTITIES:,}", 1) as advance:
         work = functools.partial(beside.measure, world, options.generator, number, options.seconds)
-        found, stolen, thrown = undisturbed(work)
+        found, stolen, thrown = undisturbed(work, options.tries)
         # One measurement that gives two lines: what was thrown away is counted with the first.
         thrown_by_line = [thrown, *[0] * (len(found) - 1)]
         results.beside += [

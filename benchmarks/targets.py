@@ -1,13 +1,14 @@
-"""What the reads must reach, beside what was measured."""
+"""What must be reached, beside what was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from benchmarks.cases import COST_SIZES
-from benchmarks.results import Record, Results, Sample
+from benchmarks.pushing.targets import push_targets
+from benchmarks.results import Pushes, Record, Results, Sample
 from benchmarks.soak_verdict import judge
+from benchmarks.target import Target
 
 GROWTH = 1.25
 """CPU per value may be this much higher at 10,000 entities than at 100 and still count as linear."""
@@ -16,19 +17,11 @@ WAIT = 0.020
 """Seconds that a request may wait for a big one."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """One line of the table; `met` is None where nothing was measured."""
-
-    what: str
-    wanted: str
-    measured: str
-    met: bool | None
-
-
 def targets(record: Record) -> list[Target]:
-    """All of them, in the order of the issue that set them."""
+    """All of them, in the order of the issues that set them."""
     lines = list(_throughput(record.results)) if record.results else []
+    if record.pushes:
+        lines += push_targets(Pushes({}, [one for run in record.pushes for one in run.samples]))
     if record.soak:
         verdict = judge(record.soak)
         minutes = f"{round(record.soak.seconds / 60, 1):g} minutes at half the peak rate"
@@ -63,17 +56,17 @@ def ratio(results: Results, case: str, one: str, other: str, what: Callable[[Sam
 
 def _ratio(results: Results, what: str, case: str, one: str, other: str, least: float) -> Target:
     found = ratio(results, case, one, other, lambda sample: sample.rate)
-    return _target(what, f">= {least:g} x", found, f"{found or 0:.1f} x", found is not None and found >= least)
+    return Target.of(what, f">= {least:g} x", found, f"{found or 0:.1f} x", found is not None and found >= least)
 
 
 def _share(results: Results, what: str, case: str, one: str) -> Target:
     found = ratio(results, case, one, "relay", lambda sample: sample.rate)
-    return _target(what, ">= 50 %", found, f"{100 * (found or 0):.0f} %", found is not None and found >= 0.5)
+    return Target.of(what, ">= 50 %", found, f"{100 * (found or 0):.0f} %", found is not None and found >= 0.5)
 
 
 def _tail(results: Results, what: str, case: str) -> Target:
     found = ratio(results, case, "feast", "freshet", lambda sample: sample.p99)
-    return _target(what, "<= 1/10", found, f"1/{found or 0:.1f}", found is not None and found >= 10)
+    return Target.of(what, "<= 1/10", found, f"1/{found or 0:.1f}", found is not None and found >= 10)
 
 
 def _linear(results: Results) -> Target:
@@ -82,7 +75,7 @@ def _linear(results: Results) -> Target:
     found = most / base if base and most is not None else None
     words = f"{found or 0:.2f} x the CPU per value of 100 entities"
     met = found is not None and found <= GROWTH
-    return _target("cost of 10,000 entities grows linearly", f"<= {GROWTH:g} x", found, words, met)
+    return Target.of("cost of 10,000 entities grows linearly", f"<= {GROWTH:g} x", found, words, met)
 
 
 def _wait(results: Results) -> Target:
@@ -93,10 +86,6 @@ def _wait(results: Results) -> Target:
         f"the longest {1e3 * (found or 0):.1f} ms (median of the rounds), {1e3 * worst:.1f} ms in the worst; "
         f"{1e3 * alone:.1f} ms without it"
     )
-    return _target(
+    return Target.of(
         "a request beside one for 10,000 entities", f"waits <= {1e3 * WAIT:g} ms", found, words, (found or 0) <= WAIT
     )
-
-
-def _target(what: str, wanted: str, found: float | None, words: str, met: bool) -> Target:
-    return Target(what, wanted, words, met) if found is not None else Target(what, wanted, "not measured", None)

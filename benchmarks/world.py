@@ -118,7 +118,7 @@ def _command(
     server: str, repo: Path, redis: RedisServer, plans: Path, relay_wait: str
 ) -> tuple[list[str | Path], dict[str, str]]:
     if server == "freshet":
-        argv: list[str | Path] = [FRESHET, "serve", *_without_worker()]
+        argv: list[str | Path] = [FRESHET, "serve", *without_worker()]
         return argv, {"FRESHET_FEATURE_REPO": str(repo), "FRESHET_DATA_DIR": str(repo / "freshet")}
     if server == "feast":
         return [FEAST, "serve", *FEAST_FLAGS], {}
@@ -126,7 +126,7 @@ def _command(
     return [*argv, "--wait", relay_wait], {}
 
 
-def _without_worker() -> list[str]:
+def without_worker() -> list[str]:
     """The supervised worker for jobs is another process with other work: left out where there is one to leave out."""
     helps = subprocess.run([FRESHET, "serve", "--help"], capture_output=True, text=True, timeout=60, check=True)
     return ["--no-worker"] if "--no-worker" in helps.stdout else []

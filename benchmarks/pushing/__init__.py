@@ -1,0 +1,1 @@
+"""Pushes beside `feast serve`: rows in, over HTTP, with the stores looked at afterwards."""
