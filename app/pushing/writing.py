@@ -134,6 +134,14 @@ class GroupWriter:
                 detail = "The rows are kept offline; push them again with to=online" if kept else _UNKNOWN
                 push.fail(StoreUnavailableError(f"{error.detail}. {detail}"))
             return
+        except FreshetError as error:
+            if len(group) == 1:
+                group[0].fail(error)
+                return
+            # A value of one of them that has no form online, say: the others must not fail with it.
+            for push in group:
+                self._write_online(views, [push], now)
+            return
         _share_out(group, outcomes, frozenset(ahead))
 
     def _write_views(
