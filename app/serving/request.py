@@ -12,7 +12,8 @@ from typing import Any
 from app.domain import FieldSpec, OnStale
 from app.errors import FieldError, InvalidRequestError
 from app.serving.plan import REQUEST_TIMESTAMP, ServingPlan
-from app.values import ValueFault, parse, parse_text
+from app.serving.query_values import parse_text
+from app.values import ValueFault, parse
 
 _CELLS_AT_ONCE = 2_500
 _MOST_ROWS_AT_ONCE = 100
