@@ -122,7 +122,7 @@ def test_unknown_names_and_a_source_that_nobody_reads() -> None:
         pushes.push("idle", ROWS, PushTarget.ONLINE)
     with pytest.raises(UnknownViewError, match="no feature view nope"):
         pushes.write_view("nope", ROWS)
-    with pytest.raises(NotServableError, match="scaled_age cannot be written: it is no stored feature view"):
+    with pytest.raises(NotServableError, match="scaled_age cannot be written online: it is no stored feature view"):
         pushes.write_view("scaled_age", ROWS)
 
 

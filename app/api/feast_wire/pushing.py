@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.feast_wire.frame import frame_rows
-from app.api.feast_wire.route import UnknownPushSourceError, UnknownViewError
+from app.api.feast_wire.route import UnknownPushSourceError
+from app.api.feast_wire.views import stored_view
 from app.api.state import AppState
 from app.domain import PushTarget
 from app.errors import FieldError, InvalidRequestError, NotServableError
@@ -40,13 +41,7 @@ async def write_frame(state: AppState, view_name: str, df: Mapping[str, Any]) ->
     Raises UnknownViewError, and as push_frame does.
     """
     catalog = state.plans.catalog
-    view = catalog.views.get(view_name)
-    if view is None:
-        if view_name in catalog.on_demand_views or view_name in catalog.other_views:
-            raise NotServableError(f"{view_name} cannot be written: it is no stored feature view")
-        raise UnknownViewError(f"The registry has no feature view {view_name}. Known: {', '.join(catalog.views)}")
-    if view.refusal:
-        raise NotServableError(f"Feature view {view_name} cannot be written online: {view.refusal}")
+    view = stored_view(catalog, view_name, "written online")
     await _push(state, state.pusher.view_schema(catalog, view), df, PushTarget.ONLINE)
 
 

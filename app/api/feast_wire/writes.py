@@ -21,7 +21,13 @@ _Frame = Annotated[dict[str, Any], msgspec.Meta(description="Column -> one value
 _Ignored = Annotated[bool, msgspec.Meta(description="Changes nothing: the registry is looked at every few seconds.")]
 _NoEffect = Annotated[bool, msgspec.Meta(description="Changes nothing: stored views are not transformed when written.")]
 
-
+_EXAMPLE = {
+    "user_id": ["u1"],
+    "current_session_messages": [4],
+    "current_session_tokens": [1830],
+    "last_active_minutes_ago": [0.5],
+    "event_timestamp": ["2026-01-31T12:00:00"],
+}
 _RESPONSES = {
     **RESPONSES,
     429: documented("Too many pushed rows wait to be written; retry after Retry-After seconds, as Feast's client does"),
@@ -51,19 +57,7 @@ class FeastWrite(msgspec.Struct):
     "/push",
     summary="Push a DataFrame: all of it, or nothing",
     responses={200: {"description": "All rows were taken; the body is empty"}, **_RESPONSES},
-    openapi_extra=described_body(
-        FeastPush,
-        {
-            "push_source_name": "user_realtime_events",
-            "df": {
-                "user_id": ["u1"],
-                "current_session_messages": [4],
-                "current_session_tokens": [1830],
-                "last_active_minutes_ago": [0.5],
-                "event_timestamp": ["2026-01-31T12:00:00"],
-            },
-        },
-    ),
+    openapi_extra=described_body(FeastPush, {"push_source_name": "user_realtime_events", "df": _EXAMPLE}),
 )
 async def push(scope: Scope, receive: Receive) -> Reply:
     state = state_of_scope(scope)
@@ -77,18 +71,7 @@ async def push(scope: Scope, receive: Receive) -> Reply:
     summary="Write a DataFrame to one view's online rows, newest-wins",
     responses={200: {"description": "All rows were taken; the body is null"}, **_RESPONSES},
     openapi_extra=described_body(
-        FeastWrite,
-        {
-            "feature_view_name": "user_realtime",
-            "df": {
-                "user_id": ["u1"],
-                "current_session_messages": [4],
-                "current_session_tokens": [1830],
-                "last_active_minutes_ago": [0.5],
-                "event_timestamp": ["2026-01-31T12:00:00"],
-                "created": [None],
-            },
-        },
+        FeastWrite, {"feature_view_name": "user_realtime", "df": {**_EXAMPLE, "created": [None]}}
     ),
 )
 async def write_to_online_store(scope: Scope, receive: Receive) -> bytes:
