@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from feast import FeatureView
 
 from app import metrics
-from app.api import catalog, health, online, problems, push
+from app.api import catalog, health, online, problems, push, push_sources
 from app.api.direct import DirectApp
 from app.api.feast_wire import features, materializations, writes
 from app.api.state import AppState
@@ -185,7 +185,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for direct in (online.router, push.router, features.router, writes.router, materializations.router):
         app.include_direct_router(direct)
-    for router in (catalog.router, health.router):
+    for router in (catalog.router, push_sources.router, health.router):
         app.include_router(router)
     return app
 

@@ -1,4 +1,4 @@
-"""Values: between JSON, query strings and native Python, strictly by feature type.
+"""Values: between JSON and native Python, strictly by feature type.
 
 Native types: INT32 and INT64 int; FLOAT and DOUBLE float; BOOL bool; STRING, UUID, TIME_UUID, DECIMAL str; BYTES bytes;
 UNIX_TIMESTAMP datetime in UTC; *_LIST and *_SET list; MAP, SCALAR_MAP and STRUCT dict; JSON anything that JSON can
@@ -185,6 +185,8 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
     "JSON": _json,
     **dict.fromkeys(_BYTES_TYPES, _bytes),
 }
+FLAT_TYPES = frozenset(dtype for dtype, scalar in _SCALARS.items() if scalar not in (_object, _json))
+"""The types whose values are one number, text or truth, and nothing that holds others."""
 
 
 def parse(value: Any, dtype: str) -> Any:
@@ -208,26 +210,6 @@ def _element(value: Any, element: Callable[[Any], Any], index: int) -> Any:
         return element(value)
     except ValueFault as fault:
         raise type(fault)(f"at index {index}: {fault}") from None
-
-
-def parse_text(text: str, dtype: str) -> Any:
-    """The native value of a query-string value. Raises ValueFault; only scalar types can be written in a query."""
-    if dtype in ("INT32", "INT64"):
-        if not text.removeprefix("-").isdecimal() or not text.isascii() or len(text) > 20:
-            raise ValueFault("expected an integer")
-        return parse(int(text), dtype)
-    if dtype in ("FLOAT", "DOUBLE"):
-        try:
-            return parse(float(text), dtype)
-        except ValueError as fault:
-            raise fault if isinstance(fault, ValueFault) else ValueFault("expected a number") from None
-    if dtype == "BOOL":
-        if text.lower() not in ("true", "false"):
-            raise ValueFault("expected true or false")
-        return text.lower() == "true"
-    if dtype in _SCALARS and _SCALARS[dtype] not in (_object, _json):
-        return parse(text, dtype)
-    raise ValueFault(f"values of type {dtype} cannot be given in a query string; POST them as JSON")
 
 
 def format_timestamp(moment: datetime) -> str:

@@ -216,9 +216,9 @@ class Record:
             parts.append(f'"soak": {_line(rest)[:-1]}, "points": [\n{_lines(points)}]}}')
         if self.pushes:
             runs = []
-            for run in self.pushes:
-                samples = [_line(asdict(one)) for one in run.samples]
-                runs.append(f'{{"about": {_line(run.about)},\n"samples": [\n{_lines(samples)}]}}')
+            for pushes in self.pushes:
+                samples = [_line(asdict(one)) for one in pushes.samples]
+                runs.append(f'{{"about": {_line(pushes.about)},\n"samples": [\n{_lines(samples)}]}}')
             parts.append(f'"pushes": [{_lines(runs)}]')
         path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
 

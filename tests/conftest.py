@@ -28,6 +28,7 @@ for _name in list(os.environ):
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.settings import Settings
 from tests.held_up import RERUNS, HeldUp
@@ -45,6 +46,10 @@ from tests.servers import (
 
 # A developer's .env counts for nothing, too.
 Settings.model_config["env_file"] = None
+
+# A busy machine is slow, and the first text that a fresh checkout draws takes seconds: neither is a fault of a test.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 _SERVERS_USED = pytest.StashKey[list[str]]()
 _HELD_UP = HeldUp()

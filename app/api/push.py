@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 from datetime import datetime
@@ -18,7 +17,6 @@ from app.api.push_body import PushLimits, PushRequest, idempotency_key, push_dec
 from app.api.state import AppState, state_of_scope
 from app.domain import PushOutcome
 from app.errors import InvalidRequestError, TooBusyError
-from app.pushing.checked import CheckedRows
 from app.pushing.keys import Claim, ClaimState, NothingDoneError
 from app.pushing.schema import PushSchema
 from app.pushing.watermarks import accepted
@@ -88,7 +86,9 @@ async def _write(state: AppState, schema: PushSchema, request: PushRequest, clai
             watermark = accepted(request.watermark, state.clock(), state.settings.max_clock_skew)
         result = PushResult([], {})
         if len(request.rows):
-            checked = await _check(state, schema, request, stamp)
+            checked = await state.pusher.checked(schema, request.rows, stamp)
+            if request.atomic:
+                state.pusher.require_all(schema, checked)
             again = claim is not None and claim.state is ClaimState.TAKEN_OVER
             push = GroupedPush(checked, request.to, request.atomic, stamp=stamp, again=again)
             result = await state.push_groups.write(schema, push)
@@ -101,19 +101,6 @@ async def _write(state: AppState, schema: PushSchema, request: PushRequest, clai
         advance = functools.partial(state.watermarks.advance, schema.push_source, watermark, state.clock())
         watermark = await state.push_threads.run(advance)
     return _encode(state.pusher.counted(schema, result), watermark)
-
-
-async def _check(state: AppState, schema: PushSchema, request: PushRequest, now: int | None) -> CheckedRows:
-    parts: list[CheckedRows] = []
-    for part in state.pusher.check(schema, request.rows, now):
-        if parts:
-            # Others may run between the parts of a big push.
-            await asyncio.sleep(0)
-        parts.append(part)
-    checked = CheckedRows.joined(parts)
-    if request.atomic:
-        state.pusher.require_all(schema, checked)
-    return checked
 
 
 def _fingerprint(scope: Scope, body: bytes) -> str:

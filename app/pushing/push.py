@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from app import metrics
-from app.domain import Catalog, PushOutcome, PushTarget, ViewSpec, to_microseconds
+from app.domain import Catalog, PushOutcome, ViewSpec, to_microseconds
 from app.errors import InvalidRequestError, NotFoundError
 from app.pushing.checked import CheckedRows
 from app.pushing.schema import PushedColumns, PushSchema
-from app.pushing.writing import GroupedPush, GroupWriter, PushResult
+from app.pushing.writing import GroupWriter, PushResult
 
 
 class Pusher:
-    """What is done with a push beside the writing, and all of it in one call for whoever can wait in a thread."""
+    """What is done with a push beside the writing."""
 
     def __init__(self, writer: GroupWriter, clock: Callable[[], datetime], max_clock_skew: timedelta) -> None:
         self._writer = writer
         self._clock = clock
         self._skew = max_clock_skew
-        self._schemas: tuple[Catalog | None, dict[str, PushSchema]] = (None, {})
+        self._schemas: tuple[Catalog | None, dict[tuple[str, str | None], PushSchema]] = (None, {})
+        """By push source, and by view where it is for one view alone."""
 
     def schema(self, catalog: Catalog, push_source: str) -> PushSchema:
         """The schema of a push source, compiled once per catalog. Raises NotFoundError for one that is not in it, and
         InvalidRequestError for one that no view reads."""
+        return self._compiled(catalog, (push_source, None), lambda: _views(catalog, push_source))
+
+    def view_schema(self, catalog: Catalog, view: ViewSpec) -> PushSchema:
+        """The same for the rows of one view alone, under its push source, or its own name where it has none."""
+        key = (view.push_source or view.name, view.name)
+        return self._compiled(catalog, key, lambda: [view])
+
+    def _compiled(
+        self, catalog: Catalog, key: tuple[str, str | None], views: Callable[[], Sequence[ViewSpec]]
+    ) -> PushSchema:
         if self._schemas[0] is not catalog:
             self._schemas = (catalog, {})
         schemas = self._schemas[1]
-        schema = schemas.get(push_source)
+        schema = schemas.get(key)
         if schema is None:
-            schema = schemas[push_source] = PushSchema(push_source, _views(catalog, push_source), self._skew)
+            schema = schemas[key] = PushSchema(key[0], views(), self._skew)
         return schema
 
-    def check(
+    async def checked(
         self, schema: PushSchema, rows: Sequence[Any] | PushedColumns, now: int | None = None
-    ) -> Iterator[CheckedRows]:
-        """Check rows by the clock of this moment, or of `now` in microseconds since 1970, in parts between which others
-        may run; see PushSchema.check."""
-        return schema.check(rows, to_microseconds(self._clock()) if now is None else now)
+    ) -> CheckedRows:
+        """Check at least one row by the clock of this moment, or of `now` in microseconds since 1970; see
+        PushSchema.check."""
+        parts: list[CheckedRows] = []
+        for part in schema.check(rows, to_microseconds(self._clock()) if now is None else now):
+            if parts:
+                # Others may run between the parts of a big push.
+                await asyncio.sleep(0)
+            parts.append(part)
+        return CheckedRows.joined(parts)
 
     def require_all(self, schema: PushSchema, checked: CheckedRows) -> None:
         """Raises InvalidRequestError with every fault of every row, unless all rows may be written."""
@@ -47,23 +65,6 @@ class Pusher:
             metrics.PUSH_ROWS.labels(schema.push_source, PushOutcome.REJECTED.value).inc(len(checked.rejected))
             faults = [fault for row in checked.rejected for fault in row.field_errors()]
             raise InvalidRequestError("Rows were rejected, and all or none are written", faults)
-
-    def push(
-        self, catalog: Catalog, push_source: str, rows: Sequence[Any] | PushedColumns, target: PushTarget
-    ) -> PushResult:
-        """All of it at once, for rows of which there is at least one. Blocks."""
-        schema = self.schema(catalog, push_source)
-        return self._write(schema, GroupedPush(CheckedRows.joined(list(self.check(schema, rows))), target))
-
-    def write(self, schema: PushSchema, checked: CheckedRows, target: PushTarget) -> PushResult:
-        """Write rows of which none was rejected, all or none. Blocks; raises as PushGroups.write does."""
-        return self._write(schema, GroupedPush(checked, target, atomic=True))
-
-    def _write(self, schema: PushSchema, push: GroupedPush) -> PushResult:
-        self._writer.write(schema, [push])
-        if push.error is not None:
-            raise push.error
-        return self.counted(schema, push.result())
 
     def reserve(self, rows: int) -> int:
         """The first of so many created timestamps that no other push is given, in microseconds since 1970."""

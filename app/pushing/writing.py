@@ -168,6 +168,14 @@ class GroupWriter:
                 push.fail(StoreUnavailableError(f"{error.detail}. {_KEPT if kept else _UNKNOWN}"))
                 push.owed = kept
             return
+        except FreshetError as error:
+            if len(group) == 1:
+                group[0].fail(error)
+                return
+            # A value of one of them that has no form online, say: the others must not fail with it.
+            for push in group:
+                self._write_online(views, [push], now)
+            return
         _share_out(group, outcomes, frozenset(ahead))
 
     def _write_views(

@@ -12,7 +12,8 @@ from typing import Any
 from app.domain import FieldSpec, OnStale
 from app.errors import FieldError, InvalidRequestError
 from app.serving.plan import REQUEST_TIMESTAMP, ServingPlan
-from app.values import ValueFault, parse, parse_text
+from app.serving.query_values import parse_text
+from app.values import ValueFault, parse
 
 # What is read, decoded and encoded without a break: some milliseconds of work at most, so that nobody waits long for a
 # big request (benchmarks/RESULTS.md tells how long).

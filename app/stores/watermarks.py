@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain import utc
+from app.pushing.watermarks import Watermark
 from app.stores.metadata import Base, MetadataStore
 
 
@@ -50,3 +51,12 @@ class StoredWatermarks:
                 PushWatermark.project == self._project, PushWatermark.push_source == push_source
             )
             return utc(connection.execute(kept).scalar_one())
+
+    def kept(self) -> dict[str, Watermark]:
+        """See the protocol."""
+        query = sa.select(PushWatermark.push_source, PushWatermark.watermark, PushWatermark.updated_at).where(
+            PushWatermark.project == self._project
+        )
+        with self._metadata.begin() as connection:
+            rows = connection.execute(query).all()
+        return {source: Watermark(utc(watermark), utc(updated)) for source, watermark, updated in rows}

@@ -28,6 +28,12 @@ class Profile:
     environment: dict[str, str]
 
     @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Its environment in this process, where whatever opens its repo finds it."""
+        with _patched(self.environment):
+            yield
+
+    @contextmanager
     def client(self, **changed: object) -> Iterator[TestClient]:
         """An application over the profile, in this process; settings may differ from the profile's."""
         settings = self.settings.model_copy(update=changed)
@@ -53,8 +59,7 @@ def production_environment(
     }
 
 
-@contextmanager
-def opened(name: str, folder: Path, database: Database, redis: Redis, repo: Path | None = None) -> Iterator[Profile]:
+def prepared(name: str, folder: Path, database: Database, redis: Redis, repo: Path | None = None) -> Profile:
     """The bundled repo (or `repo`) applied, computed and materialized in `folder` or on the servers."""
     environment = {"FRESHET_DATA_DIR": str(folder)}
     if repo is not None:
@@ -62,14 +67,28 @@ def opened(name: str, folder: Path, database: Database, redis: Redis, repo: Path
     if name == "production":
         environment |= production_environment(database, redis)
         redis.flush()
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in environment.items():
-            patch.setenv(variable, value)
+    with _patched(environment):
         # Reads must not fail on a busy machine; the tests of the deadline set their own.
         settings = Settings(online_timeout=5.0, registry_refresh_interval=0.2)
         feast_repo = open_repo(settings)
         set_up(settings, feast_repo)
         feast_repo.close()
-        yield Profile(name, settings, environment)
+    return Profile(name, settings, environment)
+
+
+@contextmanager
+def opened(name: str, folder: Path, database: Database, redis: Redis, repo: Path | None = None) -> Iterator[Profile]:
+    """The same, with its environment in this process, for one test or module alone."""
+    profile = prepared(name, folder, database, redis, repo)
+    with profile.entered():
+        yield profile
     if name == "production":
         redis.flush()
+
+
+@contextmanager
+def _patched(environment: dict[str, str]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        yield

@@ -155,15 +155,23 @@ def test_every_type_is_materialized_as_it_was_pushed(client: TestClient) -> None
     assert client.get("/v1/online-features/anywhere").json()["features"] == {"rain": False}
 
 
-def test_what_has_no_offline_type_is_refused_offline_and_kept_online(client: TestClient) -> None:
+def test_what_has_no_offline_type_is_rejected_offline_and_kept_online(client: TestClient) -> None:
     row = {**ROW, "driver_id": 1006, "attributes": {"nested": {"deep": [1, 2]}}}
-    refused = client.post("/v1/push/driver_events", json={"rows": [row]})
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"] == "attributes"
+    fine = {**ROW, "driver_id": 1007}
+    answer = client.post("/v1/push/driver_events", json={"rows": [row, fine]}).json()
+    assert [outcome["outcome"] for outcome in answer["outcomes"]] == ["rejected", "applied"]
+    assert answer["outcomes"][0]["reason"].startswith("attributes: ")
+    statuses = client.get("/v1/online-features/all_drivers?driver_id=1006").json()["statuses"]
+    assert set(statuses.values()) == {"NOT_FOUND"}
+    whole = client.post("/v1/push/driver_events?atomic=true", json={"rows": [row, fine]})
+    assert whole.status_code == 422
     push(client, "driver_events", row, to="online")
     features = client.get("/v1/online-features/all_drivers?driver_id=1006").json()["features"]
     assert features["attributes"] == {"nested": {"deep": [1, 2]}}
-    mixed = {**row, "attributes": {"nested": [1, {"deep": True}]}}
+
+
+def test_what_feast_has_no_form_for_is_refused(client: TestClient) -> None:
+    mixed = {**ROW, "driver_id": 1008, "attributes": {"nested": [1, {"deep": True}]}}
     refused = client.post("/v1/push/driver_events", json={"rows": [mixed], "to": "online"})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "attributes"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi.testclient import TestClient
 
 
@@ -45,6 +47,18 @@ def test_entities(client: TestClient) -> None:
     assert entity["feature_views"] == ["user_activity", "user_realtime"]
     assert entity["owner"]
     assert client.get("/v1/entities/user_id").json() == entity
+
+
+def test_push_sources(client: TestClient) -> None:
+    told = datetime.now(UTC)
+    body = {"rows": [], "watermark": told.isoformat()}
+    assert client.post("/v1/push/user_realtime_events", json=body).status_code == 200
+    (source,) = client.get("/v1/push-sources").json()["push_sources"]
+    assert (source["name"], source["feature_views"]) == ("user_realtime_events", ["user_realtime"])
+    assert datetime.fromisoformat(source["watermark"]) == told
+    assert told <= datetime.fromisoformat(source["watermark_updated_at"]) <= datetime.now(UTC)
+    assert client.get("/v1/push-sources/user_realtime_events").json() == source
+    assert client.get("/v1/push-sources/user_activity_source").status_code == 404
 
 
 def test_health(client: TestClient) -> None:

@@ -1,14 +1,11 @@
-"""The Python client against a real `freshet serve` over a Redis of its own, and against servers that misbehave."""
+"""The Python client against a real `freshet serve` over a Redis of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import socket
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -21,7 +18,6 @@ from app.client import (
     AsyncClient,
     Client,
     InvalidRequestError,
-    NoAnswerError,
     NotFoundError,
     PushOutcome,
     Retries,
@@ -29,10 +25,12 @@ from app.client import (
     UnavailableError,
     ValueStatus,
 )
+from app.settings import Settings
+from tests.integration.losing_proxy import LosingProxy
+from tests.integration.pushes import offline_count
 from tests.integration.server_process import FreshetServer, run_here, serving
 from tests.repos.everything import ROW, write_repo
 from tests.servers import RedisServer
-from tests.servers.ports import free_port
 
 FEATURES = [f"drivers:{name}" for name in ROW if name != "driver_id"]
 NATIVE = {**ROW, "blob": base64.b64decode(str(ROW["blob"])), "seen": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)}
@@ -46,6 +44,7 @@ class Lab:
     server: FreshetServer
     redis: RedisServer
     client: Client
+    settings: Settings
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +53,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("client")
     with RedisServer() as redis:
         online: dict[str, object] = {"type": "redis", "connection_string": redis.connection_string}
+        repo = write_repo(folder / "repo", online=online)
         environment = {
-            "FRESHET_FEATURE_REPO": str(write_repo(folder / "repo", online=online)),
+            "FRESHET_FEATURE_REPO": str(repo),
             "FRESHET_ONLINE_TIMEOUT": "2",
             "FRESHET_ONLINE_WRITE_TIMEOUT": "2",
         }
         applied = run_here("apply", environment=environment)
         assert applied.returncode == 0, applied.stderr
         with serving("serve", environment=environment, folder=folder) as server, Client(server.url) as client:
-            yield Lab(server, redis, client)
+            yield Lab(server, redis, client, Settings(feature_repo=repo))
 
 
 def test_every_type_there_and_back(lab: Lab) -> None:
@@ -182,61 +182,18 @@ def test_a_read_outlasts_a_store_that_hangs_and_a_push_without_a_key_does_not(la
         assert waits == []
 
 
-def test_nobody_listens() -> None:
+def test_a_push_whose_answer_is_lost_is_sent_again_and_written_once(lab: Lab) -> None:
+    # Without a timestamp of its own each write of the row would be another one.
+    rows = [{"driver_id": 300, "customer_id": "lost", "fare": 1.5, "name": "n"}]
     with (
-        Client(f"http://127.0.0.1:{free_port()}", retries=Retries(attempts=3, first_delay=0)) as client,
-        pytest.raises(NoAnswerError) as caught,
+        LosingProxy(lab.server.url) as proxy,
+        Client(proxy.url, retries=Retries(first_delay=0)) as client,
     ):
-        client.push("src", [{"user_id": "u1"}], idempotency_key=None)
-    assert not caught.value.sent
-
-
-@contextmanager
-def hanging_up(times: int) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that takes requests and hangs up without an answer that many times, and then says it is ready."""
-    body = b'{"status": "ready", "checks": {}, "registry_age_seconds": null, "feature_views": []}'
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-    heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                connection, _ = listening.accept()
-                with connection:
-                    heard.append(connection.recv(65536))
-                    if heard[-1].startswith(b"GET /end"):
-                        return
-                    if len(heard) > times:
-                        connection.sendall(head % len(body) + body)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        host, port = listening.getsockname()
-        try:
-            yield f"http://{host}:{port}", heard
-        finally:
-            with socket.create_connection((host, port)) as last:
-                last.sendall(b"GET /end")
-            thread.join(30)
-        assert not thread.is_alive()
-
-
-def test_a_server_that_hangs_up_is_asked_again_where_that_is_safe() -> None:
-    with hanging_up(2) as (url, heard), Client(url, retries=Retries(first_delay=0)) as client:
-        assert client.feature_views() == []
-        assert len(heard) == 3
-    with hanging_up(1) as (url, heard), Client(url, retries=Retries(first_delay=0)) as client:
-        with pytest.raises(NoAnswerError) as caught:
-            client.push("src", [{"user_id": "u1"}], idempotency_key=None)
-        assert caught.value.sent
-        assert len(heard) == 1
-
-
-def test_a_server_that_says_nothing_is_left_at_the_timeout() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with (
-            Client(url, timeout=0.2, retries=Retries(attempts=1)) as client,
-            pytest.raises(NoAnswerError, match="ReadTimeout"),
-        ):
-            client.ready()
+        proxy.losses = 2
+        answers = [client.push("trip_events", rows) for _ in range(2)]
+    assert [answer.applied for answer in answers] == [1, 1]
+    # Two answers were lost, so that the first call needed three attempts, and the second one has a key of its own.
+    keys = [headers["Idempotency-Key"] for headers in proxy.heard]
+    assert keys == [keys[0]] * 3 + [keys[3]]
+    assert keys[0] != keys[3]
+    assert offline_count(lab.settings, "trips", "customer_id", "lost") == 2

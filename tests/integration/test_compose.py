@@ -48,6 +48,7 @@ def test_every_service_is_up_in_the_order_of_the_file(stack: NativeStack) -> Non
     assert {"runs", "alembic_version", "feature_views"} <= {name for (name,) in found}
 
 
+@pytest.mark.full  # two more processes; tests/integration/test_commands.py runs both commands
 def test_features_are_computed_materialized_and_read(stack: NativeStack) -> None:
     assert get(stack, VECTOR).json()["statuses"]["sessions_7d"] == "NOT_FOUND"
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -3,31 +3,18 @@ the same store itself, and what it writes stock Feast finds there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from fastapi.testclient import TestClient
-from feast import FeatureStore
-from feast.errors import FeastError, FeatureNameCollisionError, FeatureViewNotFoundException
+from feast.errors import FeatureNameCollisionError
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
-from app.commands.up import set_up
-from app.main import create_app
-from app.settings import Settings
-from app.stores.repo import open_repo
-from tests.integration import feast_clients
 from tests.integration.feast_clients import statuses, values
-from tests.integration.server_process import FreshetServer, serving
-from tests.repos.everything import ROW, write_repo
-from tests.servers import Redis, RedisServer
+from tests.integration.feast_world import NOW, World, frame, trip
+from tests.repos.everything import ROW
 
-NOW = datetime.now(UTC).replace(tzinfo=None)
 SEEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CARRIED = {
     **ROW,
@@ -37,56 +24,6 @@ CARRIED = {
     "document": '{"deep":[1,null,"x"]}',
 }
 """A row of `drivers` as a DataFrame for the client holds it."""
-
-
-@dataclass(frozen=True)
-class World:
-    """One repo, served; `sdk` reaches its online store through the server, `stock` reads it itself."""
-
-    server: FreshetServer
-    sdk: FeatureStore
-    stock: FeatureStore
-    folder: Path
-
-    def requests(self, route: str, status: int) -> float:
-        """How many requests the server has answered so."""
-        line = f'freshet_http_request_duration_seconds_count{{method="POST",route="{route}",status="{status}"}}'
-        found = [row for row in self.server.get("/metrics").text.splitlines() if row.startswith(line)]
-        return float(found[0].rpartition(" ")[2]) if found else 0.0
-
-
-@pytest.fixture(scope="module", params=["sqlite", "redis"])
-def world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server: Redis
-) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("wire")
-    repo = folder / "repo"
-    online: dict[str, Any] = {"type": "sqlite", "path": str(repo / "data/online.db")}
-    if request.param == "redis":
-        online = {"type": "redis", "connection_string": redis_server.connection_string}
-        redis_server.flush()
-    write_repo(repo, online=online)
-    opened = open_repo(Settings(feature_repo=repo))
-    set_up(Settings(feature_repo=repo), opened)
-    opened.close()
-    registry = f"sqlite:///{repo}/data/registry.db"
-    environment = {"FRESHET_FEATURE_REPO": str(repo), "FRESHET_ONLINE_TIMEOUT": "5"}
-    with (
-        serving("serve", environment=environment, folder=folder) as server,
-        feast_clients.remote(server.url, "lab", registry, folder) as sdk,
-        feast_clients.direct(online, "lab", registry, folder) as stock,
-    ):
-        yield World(server, sdk, stock, folder)
-    redis_server.flush()
-
-
-def frame(*rows: dict[str, Any], moment: datetime = NOW) -> pd.DataFrame:
-    columns = {name: pd.Series([row[name] for row in rows], dtype="object") for name in rows[0]}
-    return pd.DataFrame({**columns, "ts": [moment] * len(rows), "made": [moment] * len(rows)})
-
-
-def trip(driver: int, customer: str, fare: float | None, name: str | None = "a") -> dict[str, Any]:
-    return {"driver_id": driver, "customer_id": customer, "fare": fare, "name": name}
 
 
 def test_what_the_client_writes_both_read_alike(world: World) -> None:
@@ -243,68 +180,3 @@ def test_a_materialization_in_the_background(world: World) -> None:
     world.server.wait_for(
         "the row to be there", lambda: values(world.sdk, ["trips:fare"], asked)["fare"] == [8.0], seconds=60
     )
-
-
-@pytest.mark.parametrize(
-    ("features", "rows", "error", "words"),
-    [
-        (["nope:x"], [{"driver_id": 1}], FeatureViewNotFoundException, "no feature view nope"),
-        (["drivers:nope"], [{"driver_id": 1}], FeastError, "drivers has no feature nope"),
-        (["drivers:i64"], [{"driver_id": None}], FeastError, "must not be null"),
-        (["drivers:i64"], [{"chauffeur": 1}], FeastError, "entities.driver_id: is missing"),
-        (["disabled_view:x"], [{"driver_id": 1}], FeastError, "it is disabled"),
-    ],
-)
-def test_the_client_tells_a_fault_of_a_read_after_one_call(
-    world: World, features: list[str], rows: list[dict[str, Any]], error: type[FeastError], words: str
-) -> None:
-    route = "/get-online-features"
-    before = sum(world.requests(route, status) for status in (404, 422))
-    with pytest.raises(error, match=words) as told:
-        values(world.sdk, features, rows)
-    assert type(told.value) is error
-    assert sum(world.requests(route, status) for status in (404, 422)) == before + 1
-
-
-def test_the_client_tells_a_fault_of_a_write_after_one_call(world: World) -> None:
-    before = world.requests("/write-to-online-store", 422)
-    ahead = NOW + timedelta(days=1)
-    with pytest.raises(FeastError, match=r"1 of 2 rows are faulty; nothing was written; row 1: future_timestamp"):
-        world.sdk.write_to_online_store(
-            "trips", df=pd.concat([frame(trip(90, "x", 1.0)), frame(trip(91, "x", 1.0), moment=ahead)])
-        )
-    assert world.requests("/write-to-online-store", 422) == before + 1
-    asked = [{"driver_id": 90, "customer_id": "x"}]
-    assert statuses(world.sdk, ["trips:fare"], asked)["fare"] == ["NOT_FOUND"]
-
-
-def test_the_client_tells_a_fault_of_a_materialization(world: World) -> None:
-    with pytest.raises(RuntimeError, match=r"failed \(404\).*There is no feature view nope"):
-        world.sdk.materialize(NOW - timedelta(days=1), NOW, ["nope"])
-    with pytest.raises(RuntimeError, match=r"failed \(422\).*start_ts must lie before end_ts"):
-        world.sdk.materialize(NOW, NOW - timedelta(days=1))
-    with pytest.raises(RuntimeError, match=r"failed \(422\).*disabled_view cannot be materialized"):
-        world.sdk.materialize_incremental(NOW, ["disabled_view"])
-
-
-def test_a_store_that_is_down_is_a_503_in_feasts_form(tmp_path: Path, private_redis: RedisServer) -> None:
-    address = private_redis.connection_string
-    repo = write_repo(tmp_path / "repo", online={"type": "redis", "connection_string": address})
-    settings = Settings(feature_repo=repo, online_timeout=0.5, online_write_timeout=0.5)
-    opened = open_repo(settings)
-    set_up(settings, opened)
-    opened.close()
-    read = {"features": ["weather:rain"], "entities": {"any": [1]}}
-    write = {"feature_view_name": "weather", "df": {"rain": [True]}}
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        assert client.post("/write-to-online-store", json=write).status_code == 200
-        assert client.post("/get-online-features", json=read).json()["results"][0]["values"] == [True]
-        private_redis.kill()
-        for path, body in (("/get-online-features", read), ("/write-to-online-store", write)):
-            response = client.post(path, json=body)
-            assert response.status_code == 503
-            assert response.headers["retry-after"] == "1"
-            error = FeastError.from_error_detail(response.json())
-            assert type(error) is FeastError
-            assert "Redis" in str(error)
-            assert address.partition(",")[0] not in str(error)

@@ -27,6 +27,7 @@ CASES = [
     ("GET", "/v1/feature-views/{name}", VALID),
     ("GET", "/v1/feature-services/{name}", VALID),
     ("GET", "/v1/entities/{name}", VALID),
+    ("GET", "/v1/push-sources/{name}", VALID),
 ]
 
 

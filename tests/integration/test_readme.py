@@ -17,6 +17,7 @@ from tests.servers import Database
 
 README = PROJECT_ROOT / "README.md"
 SECTIONS = read_sections(README)
+PAGES = ["api.md", "feast-wire.md"]
 
 NOT_RUN = {
     "make setup-dev": "`make test` runs the same target before it runs this test",
@@ -100,8 +101,23 @@ def to_run(section: Section) -> list[Command]:
     return [command for command in section.commands if command.text not in NOT_RUN]
 
 
+FIRST = next(section for section in SECTIONS if section.heading == "One command")
+
+
+def test_the_first_commands_and_then_the_examples_of_the_pages(checkout: Path, environment: Mapping[str, str]) -> None:
+    """The pages say what a server answers to whoever has followed the README so far: one server does for all."""
+    with Reader(checkout, environment) as reader:
+        for section in (FIRST, *(section for page in PAGES for section in read_sections(PROJECT_ROOT / "docs" / page))):
+            for command in to_run(section):
+                reader.run(command)
+
+
+# A minute, for a server each. `freshet apply`, `feast apply`, the flights and the production profile have quick tests.
+@pytest.mark.full
 @pytest.mark.parametrize(
-    "section", [section for section in SECTIONS if to_run(section)], ids=lambda section: section.heading
+    "section",
+    [section for section in SECTIONS if to_run(section) and section is not FIRST],
+    ids=lambda section: section.heading,
 )
 def test_the_commands_of(
     section: Section, checkout: Path, environment: Mapping[str, str], request: pytest.FixtureRequest
@@ -112,18 +128,6 @@ def test_the_commands_of(
     with Reader(checkout, environment, values) as reader:
         for command in to_run(section):
             reader.run(command)
-
-
-@pytest.mark.parametrize("page", ["api.md", "feast-wire.md"])
-def test_the_examples_of_the_page(page: str, checkout: Path, environment: Mapping[str, str]) -> None:
-    (push,) = (command for section in SECTIONS for command in section.commands if "/v1/push/" in command.text)
-
-    with Reader(checkout, environment) as reader:
-        reader.run(Command("make run", ""))
-        reader.run(push)
-        for section in read_sections(PROJECT_ROOT / "docs" / page):
-            for command in section.commands:
-                reader.run(command)
 
 
 def test_what_is_not_run_is_still_in_the_readme() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import FieldSpec, to_moment
@@ -55,7 +55,6 @@ def parts(cells: Cells, rows: int, step: int) -> list[bytes]:
     return found
 
 
-@settings(deadline=None)
 @given(data=st.data(), dtype=st.sampled_from(sorted(TYPES)), nulls=st.booleans())
 def test_a_column_is_what_feast_writes_of_each_value(data: st.DataObject, dtype: str, nulls: bool) -> None:
     values = data.draw(st.lists(st.none() | TYPES[dtype] if nulls else TYPES[dtype], max_size=40))
@@ -102,7 +101,6 @@ def stamp(moment: int) -> bytes:
 _MOMENTS = st.integers(-5_000_000_000_000_000, 200_000_000_000_000_000) | st.integers(0, 10**6).map(lambda n: n * 10**6)
 
 
-@settings(deadline=None)
 @given(times=st.lists(st.none() | _MOMENTS, max_size=40))
 def test_times_are_protobufs_own(times: list[int | None]) -> None:
     wanted = [b"" if time is None else stamp(time) for time in times]

@@ -35,7 +35,7 @@ APPLIED, LATE, REJECTED = PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.REJ
 
 
 class Stores:
-    """Both stores: rows by user; `bad` ones cannot be kept offline, `late` ones are late online."""
+    """Both stores: rows by user; `bad` ones cannot be kept offline, `odd` ones not online; `late` ones are late."""
 
     def __init__(self) -> None:
         self.offline: list[list[str]] = []
@@ -61,6 +61,8 @@ class Stores:
     def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.online_error:
             raise self.online_error
+        if "odd" in batch.columns["user_id"]:
+            raise InvalidRequestError("no form online")
         self.online.append(list(batch.columns["user_id"]))
         return [LATE if user == "late" else APPLIED for user in batch.columns["user_id"]]
 
@@ -155,6 +157,14 @@ def test_an_online_store_that_fails_says_to_each_what_was_kept() -> None:
     assert "kept offline" in kept
     assert lost == "away. The rows may still be written; pushing them again does no harm"
     assert offline == [APPLIED]
+
+
+def test_a_value_that_cannot_be_kept_online_fails_its_push_alone() -> None:
+    stores = Stores()
+    pushes = [push("a", target=ONLINE), push("odd", target=ONLINE), push("b", target=OFFLINE), push("c")]
+    assert outcomes(written(stores, *pushes)) == [[APPLIED], "no form online", [APPLIED], [APPLIED]]
+    assert stores.online == [["a"], ["c"]]
+    assert isinstance(pushes[1].error, InvalidRequestError)
 
 
 def test_a_push_that_was_begun_before_is_appended_only_where_it_is_not_held() -> None:

@@ -10,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import FieldSpec, SourceSpec, ViewSpec, to_microseconds
 from app.pushing.checked import CheckedRows
 from app.pushing.faults import RejectedRow
 from app.pushing.schema import PushSchema
-from app.value_columns import plain_column
 from app.values import ValueFault, parse, parse_timestamp
+from tests.unit.json_values import ANY_VALUES
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SKEW = timedelta(minutes=5)
@@ -160,87 +160,6 @@ def test_columns_that_two_views_share_are_asked_for_once() -> None:
     assert list(part.batch.columns) == [*GOOD, "more"]
 
 
-_NUMBERS = st.integers() | st.floats(width=32) | st.integers(-(2**31) - 1, 2**31) | st.integers(-(2**63) - 1, 2**63)
-_TIMES = st.one_of(
-    st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.isoformat()),
-    st.datetimes(datetime(1800, 1, 1), datetime(2100, 1, 1)).map(lambda moment: moment.isoformat()),  # noqa: DTZ001
-    st.datetimes(datetime(2020, 1, 1), datetime(2021, 1, 1), timezones=st.timezones()).map(  # noqa: DTZ001
-        lambda moment: moment.isoformat()
-    ),
-)
-_VALUES = (
-    st.none() | st.booleans() | _NUMBERS | st.text(max_size=3) | st.lists(st.text(max_size=1), max_size=2) | _TIMES
-)
-_LIKELY: dict[str, st.SearchStrategy[Any]] = {
-    "STRING": st.text(st.characters(), max_size=3) | st.sampled_from(["\ud800", "a\0b"]),
-    "INT32": st.integers(-(2**31) - 1, 2**31),
-    "INT64": st.integers(-(2**63) - 1, 2**63),
-    "FLOAT": st.floats() | st.integers(),
-    "DOUBLE": st.floats() | st.integers() | st.just(10**400),
-    "BOOL": st.booleans(),
-    "UNIX_TIMESTAMP": _TIMES,
-    "BYTES": st.binary(max_size=3) | st.just("AAH/"),
-}
-
-
-def by_value(values: Sequence[Any], dtype: str) -> list[Any] | None:
-    try:
-        return [parse(value, dtype) for value in values]
-    except ValueFault:
-        return None
-
-
-@settings(deadline=None)
-@given(data=st.data(), dtype=st.sampled_from(sorted(_LIKELY)))
-def test_a_column_at_one_look_is_its_values_one_by_one(data: st.DataObject, dtype: str) -> None:
-    likely = _LIKELY[dtype]
-    values = data.draw(st.one_of(st.lists(likely), st.lists(st.none() | likely), st.lists(_VALUES)))
-    plain, wanted = plain_column(values, dtype), by_value(values, dtype)
-    assert plain is None or (wanted is not None and repr(list(plain)) == repr(wanted))
-
-
-@pytest.mark.parametrize(
-    ("dtype", "values"),
-    [
-        ("STRING", ["a", None, "ü"]),
-        ("INT32", [1, None, -(2**31)]),
-        ("INT64", [1, None, 2**63 - 1]),
-        ("FLOAT", [0.1, None, 1]),
-        ("DOUBLE", [0.1, None, 1]),
-        ("BOOL", [True, None]),
-        ("UNIX_TIMESTAMP", ["2026-01-01T00:00:00Z", None]),
-        ("BYTES", [b"a", None]),
-    ],
-)
-def test_plain_columns_of_every_type_are_taken_at_one_look(dtype: str, values: list[Any]) -> None:
-    plain = plain_column(values, dtype)
-    assert plain is not None
-    assert list(plain) == by_value(values, dtype)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "values"),
-    [
-        ("STRING", ["a", "a\0b"]),
-        ("STRING", ["a", "\ud800"]),
-        ("STRING", ["a", 1]),
-        ("INT32", [1, 2**31]),
-        ("INT64", [1, -(2**63) - 1]),
-        ("INT64", [1, True]),
-        ("FLOAT", [1, 1e39]),
-        ("DOUBLE", [1.5, float("inf")]),
-        ("DOUBLE", [1.5, 10**400]),
-        ("BOOL", [True, 1]),
-        ("UNIX_TIMESTAMP", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00"]),
-        ("UNIX_TIMESTAMP", ["2026-01-01T00:00:00Z", "1700-01-01T00:00:00Z"]),
-        ("UNIX_TIMESTAMP", ["2026-01-01T00:00:00"]),
-        ("STRING_LIST", [["a"]]),
-    ],
-)
-def test_other_columns_get_the_look_at_each_value(dtype: str, values: list[Any]) -> None:
-    assert plain_column(values, dtype) is None
-
-
 def oracle(rows: Sequence[Any]) -> tuple[list[Mapping[str, Any]], list[int]]:
     """The valid rows and the positions of the others, by a look at each value of each row."""
     valid: list[Mapping[str, Any]] = []
@@ -271,14 +190,13 @@ def rows_of(draw: st.DrawFn) -> Any:
     if draw(st.booleans()):
         row["ts"] = draw(st.none() | _PAST)
     for name in draw(st.lists(st.sampled_from([*GOOD, "ts", "other"]), max_size=1)):
-        row[name] = draw(_VALUES)
+        row[name] = draw(ANY_VALUES)
     for name in draw(st.lists(st.sampled_from(sorted(GOOD)), max_size=1)):
         if draw(st.booleans()):
             del row[name]
-    return draw(st.one_of(st.just(row), st.just(row), _VALUES)) if draw(st.booleans()) else row
+    return draw(st.one_of(st.just(row), st.just(row), ANY_VALUES)) if draw(st.booleans()) else row
 
 
-@settings(deadline=None)
 @given(rows=st.lists(rows_of(), min_size=1, max_size=12))
 def test_rows_by_the_column_are_rows_one_by_one(rows: list[Any]) -> None:
     valid, rejected = oracle(rows)

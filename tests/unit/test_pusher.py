@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from app.errors import NotFoundError, StoreUnavailableError
 from app.pushing.batch import RowBatch
 from app.pushing.due import DueRows
 from app.pushing.push import Pusher
-from app.pushing.writing import GroupWriter
+from app.pushing.writing import GroupedPush, GroupWriter, PushResult
 from tests.unit.catalogs import catalog, profile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -44,9 +45,20 @@ class Stores:
     def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
         return False
 
-    def pusher(self) -> Pusher:
+    def pushing(self) -> Callable[[Catalog, str, Sequence[object], PushTarget], PushResult]:
+        """What checks and writes a push."""
         writer = GroupWriter(self, self, DueRows(self, lambda: NOW), lambda: NOW)
-        return Pusher(writer, lambda: NOW, timedelta(minutes=5))
+        pusher = Pusher(writer, lambda: NOW, timedelta(minutes=5))
+
+        def push(catalog: Catalog, push_source: str, rows: Sequence[object], target: PushTarget) -> PushResult:
+            schema = pusher.schema(catalog, push_source)
+            push = GroupedPush(asyncio.run(pusher.checked(schema, rows)), target)
+            writer.write(schema, [push])
+            if push.error is not None:
+                raise push.error
+            return pusher.counted(schema, push.result())
+
+        return push
 
 
 def source(*views: ViewSpec) -> Catalog:
@@ -59,7 +71,7 @@ def row(**changes: object) -> dict[str, object]:
 
 def test_two_views_on_one_source_get_one_offline_row_each_pushed_row_and_offline_comes_first() -> None:
     stores = Stores()
-    results = stores.pusher().push(source(profile, second), "events", [row(), row(user_id="v")], BOTH)
+    results = stores.pushing()(source(profile, second), "events", [row(), row(user_id="v")], BOTH)
     assert stores.log == ["offline profile+second 2", "online profile 2", "online second 2"]
     # Late in one view and applied in the other: applied.
     assert results.outcomes == [PushOutcome.APPLIED] * 2
@@ -68,16 +80,16 @@ def test_two_views_on_one_source_get_one_offline_row_each_pushed_row_and_offline
 
 def test_rows_without_a_created_timestamp_get_increasing_ones() -> None:
     stores = Stores()
-    pusher = stores.pusher()
+    push = stores.pushing()
     for _ in range(3):
-        pusher.push(source(profile), "events", [row(), row()], BOTH)
+        push(source(profile), "events", [row(), row()], BOTH)
     assert stores.created == sorted({stamp for stamp in stores.created if stamp})
     assert len(stores.created) == 6
 
 
 def test_a_view_that_is_not_kept_online_is_only_written_offline() -> None:
     stores = Stores()
-    result = stores.pusher().push(source(hidden), "events", [row()], BOTH)
+    result = stores.pushing()(source(hidden), "events", [row()], BOTH)
     assert stores.log == ["offline hidden 1"]
     assert (result.outcomes, result.reasons) == ([PushOutcome.APPLIED], {})
 
@@ -89,10 +101,10 @@ def test_a_view_that_is_not_kept_online_is_only_written_offline() -> None:
 def test_an_online_store_that_is_down_says_what_was_kept(target: PushTarget, says: str) -> None:
     stores = Stores(online_is_down=True)
     with pytest.raises(StoreUnavailableError, match=says):
-        stores.pusher().push(source(profile), "events", [row()], target)
+        stores.pushing()(source(profile), "events", [row()], target)
     assert stores.log == (["offline profile 1"] if target is BOTH else [])
 
 
 def test_an_unknown_source_names_the_known_ones() -> None:
     with pytest.raises(NotFoundError, match="Known: events"):
-        Stores().pusher().push(source(profile), "nothing", [row()], BOTH)
+        Stores().pushing()(source(profile), "nothing", [row()], BOTH)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.values import ValueFault, format_timestamp, parse, parse_text, parse_timestamp, to_json
+from app.values import ValueFault, format_timestamp, parse, parse_timestamp, to_json
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,6 @@ def test_values_that_fit_become_native(value: Any, dtype: str, native: Any) -> N
 def test_values_that_do_not_fit_are_faults_that_say_why(value: Any, dtype: str, message: str) -> None:
     with pytest.raises(ValueFault, match=message):
         parse(value, dtype)
-
-
-@pytest.mark.parametrize("text", ["", "1.5", "٣", "1_000", "9" * 21, "0x1", " 1", "--1"])
-def test_query_text_that_is_no_plain_integer_is_a_fault(text: str) -> None:
-    with pytest.raises(ValueFault):
-        parse_text(text, "INT64")
-
-
-def test_query_text_is_parsed_by_type() -> None:
-    assert parse_text("-12", "INT64") == -12
-    assert parse_text("TRUE", "BOOL") is True
-    assert parse_text("1e3", "DOUBLE") == 1000.0
-    for text, dtype in [("nan", "DOUBLE"), ("yes", "BOOL"), ("{}", "MAP")]:
-        with pytest.raises(ValueFault):
-            parse_text(text, dtype)
 
 
 @given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)), st.integers(-14, 14))  # noqa: DTZ001

@@ -13,7 +13,8 @@ from fastapi import APIRouter
 from starlette.types import Receive, Scope
 
 from app.api.direct import Reply, read_body
-from app.api.feast_wire.route import RESPONSES, FeastRoute, UnknownViewError
+from app.api.feast_wire.route import RESPONSES, FeastRoute
+from app.api.feast_wire.views import stored_view
 from app.api.json_body import decode_body, described_body
 from app.api.state import AppState, state_of_scope
 from app.domain import Catalog, ViewSpec
@@ -148,7 +149,7 @@ def _views(catalog: Catalog, names: Sequence[str] | None, version: str | None) -
     if names is None:
         views = [view for view in catalog.views.values() if not view.refusal]
     else:
-        views = [_view(catalog, name) for name in dict.fromkeys(names)]
+        views = [stored_view(catalog, name, "materialized") for name in dict.fromkeys(names)]
     if version is not None:
         allowed = ("latest", f"v{views[0].version or 0}") if names and len(views) == 1 else ()
         if version.lower() not in allowed:
@@ -156,14 +157,3 @@ def _views(catalog: Catalog, names: Sequence[str] | None, version: str | None) -
                 f"Version {version} cannot be materialized: `version` may only name the version in force, of one view"
             )
     return views
-
-
-def _view(catalog: Catalog, name: str) -> ViewSpec:
-    view = catalog.views.get(name)
-    if view is None:
-        if name in catalog.on_demand_views or name in catalog.other_views:
-            raise NotServableError(f"{name} cannot be materialized: it is no stored feature view")
-        raise UnknownViewError(f"There is no feature view {name}. Known: {', '.join(catalog.views) or 'none'}")
-    if view.refusal:
-        raise NotServableError(f"Feature view {name} cannot be materialized: {view.refusal}")
-    return view

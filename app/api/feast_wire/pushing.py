@@ -1,70 +1,62 @@
-"""Where Feast's wire calls the Pusher: whole batches, all or nothing, because Feast knows no partial success."""
+"""Where Feast's wire pushes: whole batches, all or nothing, because Feast knows no partial success; in groups with what
+comes by POST /v1/push."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from app.api.feast_wire.frame import frame_rows
-from app.api.feast_wire.route import UnknownPushSourceError, UnknownViewError
+from app.api.feast_wire.route import UnknownPushSourceError
+from app.api.feast_wire.views import stored_view
 from app.api.state import AppState
-from app.domain import PushTarget, ViewSpec
+from app.domain import PushTarget
 from app.errors import FieldError, InvalidRequestError, NotServableError
-from app.pushing.checked import CheckedRows
 from app.pushing.schema import PushSchema
+from app.pushing.writing import GroupedPush
 
 _MOST_FAULTS = 100
 
 
-def push_frame(state: AppState, push_source: str, df: Mapping[str, Any], target: PushTarget) -> None:
-    """Write a DataFrame to every view of a push source. Blocks.
+async def push_frame(state: AppState, push_source: str, df: Mapping[str, Any], target: PushTarget) -> None:
+    """Write a DataFrame to every view of a push source.
 
     Raises UnknownPushSourceError, InvalidRequestError where any row is faulty, NotServableError where no view takes
-    rows online, and StoreUnavailableError.
+    rows online, TooBusyError, and StoreUnavailableError.
     """
     catalog = state.plans.catalog
     if push_source not in catalog.push_sources:
         known = ", ".join(catalog.push_sources) or "none"
         raise UnknownPushSourceError(f"There is no push source {push_source}. Known: {known}")
-    views = [catalog.views[name] for name in catalog.push_sources[push_source]]
-    if not views:
-        raise InvalidRequestError(f"No feature view reads push source {push_source}")
-    if target.online and all(view.refusal for view in views):
-        raise NotServableError(f"Push source {push_source} feeds no view that may be written: {views[0].refusal}")
-    _push(state, push_source, views, df, target)
+    schema = state.pusher.schema(catalog, push_source)
+    if target.online and all(view.refusal for view in schema.views):
+        refusal = schema.views[0].refusal
+        raise NotServableError(f"Push source {push_source} feeds no view that may be written: {refusal}")
+    await _push(state, schema, df, target)
 
 
-def write_frame(state: AppState, view_name: str, df: Mapping[str, Any]) -> None:
-    """Write a DataFrame to one view, online only, newest-wins. Blocks.
+async def write_frame(state: AppState, view_name: str, df: Mapping[str, Any]) -> None:
+    """Write a DataFrame to one view, online only, newest-wins.
 
     Raises UnknownViewError, and as push_frame does.
     """
     catalog = state.plans.catalog
-    view = catalog.views.get(view_name)
-    if view is None:
-        if view_name in catalog.on_demand_views or view_name in catalog.other_views:
-            raise NotServableError(f"{view_name} cannot be written: it is no stored feature view")
-        raise UnknownViewError(f"The registry has no feature view {view_name}. Known: {', '.join(catalog.views)}")
-    if view.refusal:
-        raise NotServableError(f"Feature view {view_name} cannot be written online: {view.refusal}")
-    # To the Pusher it is a push to a source that feeds this view alone.
-    _push(state, view.push_source or view.name, [view], df, PushTarget.ONLINE)
+    view = stored_view(catalog, view_name, "written online")
+    await _push(state, state.pusher.view_schema(catalog, view), df, PushTarget.ONLINE)
 
 
-def _push(
-    state: AppState, push_source: str, views: Sequence[ViewSpec], df: Mapping[str, Any], target: PushTarget
-) -> None:
-    rows = frame_rows(df, views)
+async def _push(state: AppState, schema: PushSchema, df: Mapping[str, Any], target: PushTarget) -> None:
+    rows = frame_rows(df, schema.views)
     limit = state.settings.max_push_rows
     if len(rows) > limit:
         message = f"at most {limit} rows in one request (FRESHET_MAX_PUSH_ROWS), got {len(rows)}"
         raise InvalidRequestError("Too many rows", [FieldError("df", message)])
     if not rows:
         return
-    schema = PushSchema(push_source, views, state.settings.max_clock_skew)
-    checked = CheckedRows.joined(list(state.pusher.check(schema, rows)))
+    checked = await state.pusher.checked(schema, rows)
     if checked.rejected:
         faults = [FieldError(f"row {row.position}", row.reason) for row in checked.rejected[:_MOST_FAULTS]]
         message = f"{len(checked.rejected)} of {len(rows)} rows are faulty; nothing was written"
         raise InvalidRequestError(message, faults)
-    state.pusher.write(schema, checked, target)
+    result = await state.push_groups.write(schema, GroupedPush(checked, target, atomic=True))
+    state.pusher.counted(schema, result)

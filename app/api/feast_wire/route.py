@@ -61,13 +61,14 @@ def _detail(error: Exception) -> bytes:
     return json.dumps(json.dumps(told)).encode()
 
 
-def _documented(description: str) -> dict[str, Any]:
+def documented(description: str) -> dict[str, Any]:
+    """An error among the responses of a route, for OpenAPI."""
     schema = {"type": "string", "description": 'JSON text of {"module", "class", "message"}.'}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: _documented(description)
+    status: documented(description)
     for status, description in {
         400: "The body is not JSON",
         404: "Unknown feature service, view or feature",
