@@ -169,7 +169,9 @@ async def test_what_goes_on_after_its_answer_is_not_taken_over_before_it_ends() 
     with pytest.raises(StillRunningError):
         await once(keys, work)
     twin = asyncio.ensure_future(once(pushes(ledger), work))
-    await ledger.asked.wait()
+    asked = asyncio.ensure_future(ledger.asked.wait())
+    await asyncio.wait([twin, asked], return_when=asyncio.FIRST_COMPLETED)
+    assert asked.done()
     assert len(work.claims) == 1
     ended.set_result(None)
     assert await twin == b"answer 2"
