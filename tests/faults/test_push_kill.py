@@ -13,18 +13,13 @@ import pytest
 from tests.faults.push_load import Campaign, pushes
 from tests.faults.push_world import PushWorld, check_kept_once, check_not_older, created, newest, online
 from tests.integration.server_process import FreshetServer
-from tests.repos.readings import PROFILES
 from tests.servers import Database, RedisServer
 
-FEW, MANY = 1_000, 10_000
 
-
-@pytest.fixture(params=PROFILES)
-def world(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres_database: Database, private_redis: RedisServer
-) -> Iterator[PushWorld]:
+@pytest.fixture
+def world(profile: str, tmp_path: Path, postgres_database: Database, private_redis: RedisServer) -> Iterator[PushWorld]:
     """Either profile; the production one over a Redis of its own."""
-    servers = (postgres_database, private_redis) if request.param == "production" else ()
+    servers = (postgres_database, private_redis) if profile == "production" else ()
     with created(tmp_path, *servers) as world:
         yield world
 
@@ -38,10 +33,11 @@ async def send_and_kill(server: FreshetServer, campaign: Campaign, after: int) -
 
 
 @pytest.mark.parametrize(
-    "count",
+    ("profile", "count"),
     [
-        pytest.param(FEW, id="few"),
-        pytest.param(MANY, id="many", marks=pytest.mark.full),  # a minute each
+        ("production", 1_000),
+        pytest.param("production", 10_000, marks=pytest.mark.full),  # a minute or two each
+        pytest.param("embedded", 10_000, marks=pytest.mark.full),
     ],
 )
 def test_what_was_acknowledged_outlives_kill_9_once_and_newest(world: PushWorld, count: int) -> None:

@@ -81,6 +81,7 @@ def test_what_was_acknowledged_is_there_once_however_postgresql_died(
         check_not_older(online(server), kept)
 
 
+@pytest.mark.full  # servers of its own, and then it waits for somebody not to answer
 def test_a_retry_does_not_write_beside_what_goes_on_after_its_503(world: PushWorld) -> None:
     """The first try waits for a lock when it is given up; a retry that wrote, too, would double the row."""
     assert world.database is not None

@@ -14,13 +14,13 @@ import pytest
 from tests.faults.push_load import BEGINNING, Connection, Push, Reading, encode, over
 from tests.faults.push_world import created
 from tests.integration.server_process import FreshetServer
-from tests.repos.readings import PROFILES
 from tests.servers import Postgres, RedisServer
 
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module", params=PROFILES)
+# Another server of two workers takes several seconds to start.
+@pytest.fixture(scope="module", params=["production", pytest.param("embedded", marks=pytest.mark.full)])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
 ) -> Iterator[FreshetServer]:

@@ -9,8 +9,6 @@ import yaml
 
 from tests.servers import Database, Redis
 
-PROFILES = ["embedded", "production"]
-
 _SOURCES = {
     "embedded": "FileSource(name='s', path='data/readings', **times)",
     "production": "PostgreSQLSource(name='s', table='readings', **times)",
