@@ -172,7 +172,7 @@ def held_by_rule(events: Sequence[Event], until: int) -> Shown:
     return {event.sensor: (NOON + STEP * event.moment, event.value) for event in in_order if event.moment <= until}
 
 
-@pytest.mark.parametrize("number", [pytest.param(30, id="few"), pytest.param(500, id="many", marks=pytest.mark.full)])
+@pytest.mark.parametrize("number", [pytest.param(30, id="few"), pytest.param(200, id="many", marks=pytest.mark.full)])
 def test_any_delivery_of_the_same_events_ends_in_the_same_state(every_store: list[Stores], number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @given(data=st.data(), events=recorded_events(), together=st.booleans(), until=steps)
@@ -188,7 +188,7 @@ def test_any_delivery_of_the_same_events_ends_in_the_same_state(every_store: lis
     check()
 
 
-@pytest.mark.parametrize("number", [pytest.param(30, id="few"), pytest.param(500, id="many", marks=pytest.mark.full)])
+@pytest.mark.parametrize("number", [pytest.param(30, id="few"), pytest.param(200, id="many", marks=pytest.mark.full)])
 def test_events_that_are_stamped_on_arrival_end_online_as_offline(every_store: list[Stores], number: int) -> None:
     """Of equal event timestamps the one that came last holds, so here the order does count, and is the same for all."""
     unstamped = st.builds(Event, st.integers(0, SENSORS - 1), steps, st.none(), st.integers(-5, 5))

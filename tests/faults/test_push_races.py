@@ -30,7 +30,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, private_redis: RedisSer
 @pytest.mark.parametrize(
     "rounds",
     [
-        pytest.param(200, id="few"),
+        pytest.param(100, id="few"),
         pytest.param(1_000, id="many", marks=pytest.mark.full),  # a minute or two
     ],
 )

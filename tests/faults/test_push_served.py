@@ -51,7 +51,7 @@ async def push(connection: Connection, *readings: Reading, to: str = "online_and
     "times",
     [
         pytest.param(100, id="few"),
-        pytest.param(1_000, id="many", marks=pytest.mark.full),  # a minute or two
+        pytest.param(500, id="many", marks=pytest.mark.full),
     ],
 )
 @pytest.mark.parametrize("to", ["online", "online_and_offline"])
