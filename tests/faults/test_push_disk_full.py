@@ -103,11 +103,11 @@ def test_an_online_file_that_may_not_grow_keeps_its_rows(disk: Disk, key: str | 
     sensor = 3 if key is None else 4
     assert disk.push(sensor, 1).status_code == 200
     with disk.room(disk.fill_wal()):
-        check_full(disk.push(sensor, 2, key=key), "The rows are kept offline; push them again with to=online")
+        check_full(disk.push(sensor, 2, key=key), "The rows are kept offline")
         check_full(disk.push(sensor, 3, to="online"), "The SQLite online store cannot be used")
         assert (disk.kept(sensor), disk.shown(sensor)) == ([1, 2], 1)
     again = disk.push(sensor, 2, key=key) if key else disk.push(sensor, 2, to="online")
-    assert again.json()["applied"] == 1
+    assert again.status_code == 200
     assert (disk.kept(sensor), disk.shown(sensor)) == ([1, 2], 2)
 
 

@@ -19,10 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import Catalog, EntityKey, PushTarget, ViewSpec
+from app.domain import EntityKey, PushTarget, ViewSpec, to_microseconds
+from app.pushing.checked import CheckedRows
 from app.pushing.due import DueRows
-from app.pushing.push import Pusher
-from app.pushing.writing import GroupWriter
+from app.pushing.schema import PushSchema
+from app.pushing.writing import GroupedPush, GroupWriter
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.definitions import apply_definitions
@@ -69,14 +70,11 @@ class Delivery(NamedTuple):
 class Stores:
     """An online store, the offline store beside it, and processes' worth of pushers to both."""
 
-    catalog: Catalog
+    view: ViewSpec
+    schema: PushSchema
     online: FeastOnlineStore
     offline: FeastOfflineStore
-    pushers: Sequence[Pusher]
-
-    @property
-    def view(self) -> ViewSpec:
-        return self.catalog.views["readings"]
+    writers: Sequence[GroupWriter]
 
     def deliver(self, deliveries: Sequence[Delivery], first: int, together: bool = False) -> None:
         """Push them one after the other, or all pushers at once."""
@@ -84,7 +82,10 @@ class Stores:
         def push(mine: Sequence[Delivery]) -> None:
             for pusher, events in mine:
                 rows = [event.row(first) for event in events]
-                self.pushers[pusher].push(self.catalog, "events", rows, PushTarget.ONLINE_AND_OFFLINE)
+                checked = CheckedRows.joined(list(self.schema.check(rows, to_microseconds(_now()))))
+                push = GroupedPush(checked, PushTarget.ONLINE_AND_OFFLINE)
+                self.writers[pusher].write(self.schema, [push])
+                assert push.error is None
 
         if not together:
             push(deliveries)
@@ -111,6 +112,10 @@ class Stores:
         }
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @contextmanager
 def opened(folder: Path) -> Iterator[Stores]:
     """The stores of a repo of readings."""
@@ -121,15 +126,10 @@ def opened(folder: Path) -> Iterator[Stores]:
     online, offline = FeastOnlineStore(repo, 5.0), FeastOfflineStore(repo, 20.0)
     online.use(snapshot.feast_views)
     offline.use(snapshot.feast_views)
-
-    def now() -> datetime:
-        return datetime.now(UTC)
-
-    pushers = [
-        Pusher(GroupWriter(online, offline, DueRows(online, now), now), now, timedelta(minutes=5))
-        for _ in range(PUSHERS)
-    ]
-    yield Stores(snapshot.catalog, online, offline, pushers)
+    view = snapshot.catalog.views["readings"]
+    schema = PushSchema("events", [view], timedelta(minutes=5))
+    writers = [GroupWriter(online, offline, DueRows(online, _now), _now) for _ in range(PUSHERS)]
+    yield Stores(view, schema, online, offline, writers)
     online.close()
     offline.close()
     repo.close()
