@@ -6,9 +6,10 @@ them into application/problem+json, the command line into one line on stderr.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def one_line(error: BaseException) -> str:
@@ -143,6 +144,18 @@ class StoreUnavailableError(FreshetError):
     title = "Store unavailable"
     status = 503
     retry_after: int = 1
+
+
+class StillRunningError(StoreUnavailableError):
+    """A store did not answer in time, and goes on with what was asked of it: that may still take effect. Raised in an
+    event loop; `ended` is done there once it is over, one way or the other."""
+
+    def __init__(self, detail: str, ended: asyncio.Future[Any]) -> None:
+        super().__init__(detail)
+        self.ended = ended
+
+    def __copy__(self) -> StillRunningError:
+        return StillRunningError(self.detail, self.ended)
 
 
 class CommitUnknownError(StoreUnavailableError):

@@ -114,13 +114,16 @@ def create_app(settings: Settings) -> FastAPI:
         repair = Repair(debts, partial(_fed, plans), online_store.ping, replay, now, settings.max_clock_skew)
         writer = GroupWriter(online_store, offline_store, due, now, coverage)
         push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
-        patience = timedelta(seconds=3 * settings.push_timeout)
+        # Longer than anybody who lives can still be writing: waiting for its turn, for an append, and for its commit.
+        patience = max(3 * settings.push_timeout, 2 * (settings.push_timeout + settings.offline_write_timeout))
         state = AppState(
             settings=settings,
             plans=plans,
             pusher=Pusher(writer, now, settings.max_clock_skew),
             push_groups=PushGroups(writer, push_threads.run, settings.push_queue_rows),
-            push_keys=IdempotentPushes(PushKeys(metadata, repo.project), push_threads.run, now, patience),
+            push_keys=IdempotentPushes(
+                PushKeys(metadata, repo.project), push_threads.run, now, timedelta(seconds=patience)
+            ),
             watermarks=StoredWatermarks(metadata, repo.project),
             push_threads=push_threads,
             transform_threads=DaemonThreads("on-demand", _TRANSFORM_THREADS),

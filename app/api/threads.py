@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from app.errors import FreshetError, StoreUnavailableError
+from app.errors import FreshetError, StillRunningError, StoreUnavailableError
 from app.threads import DaemonThreads, awaitable, in_thread
 
 log = structlog.get_logger(__name__)
@@ -33,8 +33,8 @@ class BoundedThreads:
         self._unfinished = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns. Raises StoreUnavailableError when too much waits already, or it takes too long; in the
-        second case it goes on, and may still have its effect."""
+        """What `work` returns. Raises StoreUnavailableError when too much waits already, or it has not begun in time,
+        and StillRunningError when it has begun and takes too long: it then goes on."""
         if self._unfinished >= self._limit:
             raise StoreUnavailableError("Too many requests wait for the stores; nothing of this one was done")
         running = self._threads.submit(work)
@@ -45,8 +45,10 @@ class BoundedThreads:
             return await asyncio.wait_for(asyncio.shield(answer), self._timeout)
         except TimeoutError:
             # Where it has not begun yet it never will, and the caller is told so.
-            begun = "it may still take effect" if not running.cancel() else "nothing of it was done"
-            raise StoreUnavailableError(f"The stores did not answer within {self._timeout:g} s; {begun}") from None
+            late = f"The stores did not answer within {self._timeout:g} s"
+            if running.cancel():
+                raise StoreUnavailableError(f"{late}; nothing of it was done") from None
+            raise StillRunningError(f"{late}; it may still take effect", answer) from None
 
     def close(self) -> None:
         """Let no more work begin."""

@@ -12,11 +12,11 @@ import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from app.errors import FreshetError, IdempotencyKeyReusedError, StoreUnavailableError
+from app.errors import FreshetError, IdempotencyKeyReusedError, StillRunningError, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +94,7 @@ class IdempotentPushes:
         self._run: Callable[[Callable[[], object]], Awaitable[object]] = run  # type: ignore[assignment]
         self._clock = clock
         self._patience = patience
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def once(
         self, scope: str, key: str, fingerprint: str, stamp: int, work: Callable[[Claim], Awaitable[bytes]]
@@ -102,7 +103,7 @@ class IdempotentPushes:
 
         Raises IdempotencyKeyReusedError where the key came with another request, StoreUnavailableError where the ledger
         or a twin does not answer in time, and what `work` raises: after NothingDoneError, which is unwrapped, the key
-        is free again; after any other error a retry takes the work over.
+        is free again; after any other error a retry takes the work over, but not before it has ended.
         """
         claim = await self._claim(scope, key, fingerprint, stamp)
         if claim.state is ClaimState.ANSWERED:
@@ -114,11 +115,24 @@ class IdempotentPushes:
             forget = self._ledger.release if claim.state is ClaimState.MINE else self._ledger.abandon
             await self._run(lambda: forget(scope, key))
             raise nothing.error from nothing.__cause__
+        except StillRunningError as late:
+            # Whoever took it over now would append the same rows beside it.
+            task = asyncio.create_task(self._abandon_after(late.ended, scope, key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            raise
         except Exception:
             await self._run(lambda: self._ledger.abandon(scope, key))
             raise
         await self._run(lambda: self._ledger.finish(scope, key, answer))
         return answer
+
+    async def _abandon_after(self, ended: asyncio.Future[Any], scope: str, key: str) -> None:
+        await asyncio.wait([ended])
+        try:
+            await self._run(lambda: self._ledger.abandon(scope, key))
+        except FreshetError as error:
+            log.warning("an idempotency key cannot be taken over yet", reason=error.detail)
 
     async def _claim(self, scope: str, key: str, fingerprint: str, stamp: int) -> Claim:
         """The claim once it is no longer somebody else's."""

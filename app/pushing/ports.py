@@ -28,9 +28,12 @@ class OfflineWriter(Protocol):
         CommitUnknownError says that the rows may be kept.
         """
 
-    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
-        """Whether an append of exactly this batch took place before, told by its first row: the same key and event
-        timestamp, with its created timestamp or a newer one. Raises StoreUnavailableError."""
+    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
+        """The places of the rows that it does not have: none with the same key, event and created timestamp.
+
+        Where it cannot compare created timestamps the first row speaks for all: one of its key and event timestamp is
+        taken for it. Raises StoreUnavailableError.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class GroupedPush:
     """The valid rows, stamped."""
     places: list[int] = field(init=False)
     """Which of the valid rows `batch` still holds: those that the offline store cannot keep leave it."""
+    unkept: Sequence[int] = field(init=False)
+    """The places in `batch` of the rows that are to be appended offline."""
     outcomes: list[PushOutcome] = field(init=False)
     """By valid row."""
     reasons: dict[int, str] = field(default_factory=dict)
@@ -107,9 +109,11 @@ class GroupWriter:
             push.batch = self._stamps.stamp(rows, now) if push.stamp is None else stamped(rows, push.stamp)
             push.places = list(range(len(push.batch)))
             push.outcomes = [PushOutcome.APPLIED] * len(push.batch)
+            push.unkept = range(len(push.batch))
         with ExitStack() as stack:
             covered = self._cover(stack, schema.push_source, group)
-            offline = [push for push in group if push.target.offline and not self._is_held(schema.views, push)]
+            offline = [push for push in group if push.target.offline]
+            self._leave_out_kept(schema.views, offline)
             self._write_offline(schema.views, offline)
             self._write_online(schema.views, [push for push in group if push.target.online], now)
             for push in group:
@@ -127,22 +131,21 @@ class GroupWriter:
         except FreshetError as error:
             for push in both:
                 push.fail(StoreUnavailableError(f"{error.detail}. Nothing was kept"))
-            return None
+        return None
 
-    def _is_held(self, views: Sequence[ViewSpec], push: GroupedPush) -> bool:
-        """Whether the offline store has the rows of a push already that was begun before."""
-        if not push.again or not push.places or push.error is not None:
-            return False
-        try:
-            return self._offline.holds(views, push.batch)
-        except StoreUnavailableError as error:
-            push.fail(error)
-            return False
+    def _leave_out_kept(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush]) -> None:
+        """Append no row again of a push that was begun before, and went so far."""
+        for push in group:
+            if push.again and push.places and push.error is None:
+                try:
+                    push.unkept = self._offline.missing(views, push.batch)
+                except StoreUnavailableError as error:
+                    push.fail(error)
 
     def _write_offline(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush]) -> None:
-        while group := [push for push in group if push.places and push.error is None]:
+        while group := [push for push in group if push.unkept and push.error is None]:
             try:
-                self._offline.append_batch(views, RowBatch.joined([push.batch for push in group]))
+                self._offline.append_batch(views, RowBatch.joined([_unkept(push) for push in group]))
             except UnstorableRowsError as refused:
                 _leave_out(group, refused)
                 continue
@@ -208,12 +211,16 @@ def _merged(found: Sequence[Sequence[PushOutcome]], rows: int) -> Sequence[PushO
     return [next(outcome for outcome in _WRITTEN if outcome in row) for row in zip(*found, strict=True)]
 
 
+def _unkept(push: GroupedPush) -> RowBatch:
+    return push.batch if len(push.unkept) == len(push.batch) else push.batch.take(push.unkept)
+
+
 def _leave_out(group: Sequence[GroupedPush], refused: UnstorableRowsError) -> None:
     """Reject the rows that the offline store cannot keep; an atomic push of which one is goes as a whole."""
     start = 0
     for push in group:
-        rows = len(push.batch)
-        mine = {at - start: faults for at, faults in refused.faults.items() if start <= at < start + rows}
+        rows = len(push.unkept)
+        mine = {push.unkept[at - start]: faults for at, faults in refused.faults.items() if start <= at < start + rows}
         start += rows
         if not mine:
             continue
@@ -224,7 +231,9 @@ def _leave_out(group: Sequence[GroupedPush], refused: UnstorableRowsError) -> No
         for at, found in mine.items():
             push.outcomes[push.places[at]] = PushOutcome.REJECTED
             push.reasons[push.places[at]] = "; ".join(f"{fault.field}: {fault.message}" for fault in found)
-        kept = [at for at in range(rows) if at not in mine]
+        kept = [at for at in range(len(push.batch)) if at not in mine]
+        unkept = {*push.unkept}
+        push.unkept = [place for place, at in enumerate(kept) if at in unkept]
         push.places = [push.places[at] for at in kept]
         push.batch = push.batch.take(kept)
 

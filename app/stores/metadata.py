@@ -98,7 +98,8 @@ class MetadataStore:
                 yield
             return
         with self._engine.connect() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_lock(hashtext('freshet migrations'))"))
+            # Of the transaction: one of the session would go back to the pool with its connection, and be kept there.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('freshet migrations'))"))
             yield
 
     def is_current(self) -> bool:

@@ -104,19 +104,35 @@ class FeastOfflineStore:
         else:
             self._store.offline_write_batch(self._config, to.view, table, None)
 
-    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
+    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
         """See app.pushing.ports.OfflineWriter."""
         view = views[0]
-        event, created = to_moment(batch.event[0]), batch.created[0]
         names = [field.name for field in view.join_keys]
-        table = self.newest(view, event, event).select([*names, "created_timestamp"])
-        key = tuple(batch.columns[name][0] for name in names)
-        for row in table.to_pylist():
-            if tuple(row[name] for name in names) == key:
-                known = row["created_timestamp"]
-                # A newer one is a correction of what this batch says, and stands in its place.
-                return known is None or created is None or known >= to_moment(created)
-        return False
+        keys = [tuple(batch.columns[name][place] for name in names) for place in range(len(batch))]
+        created, made = self._source(view).created_timestamp_column, [one for one in batch.created if one is not None]
+        if not created or len(made) < len(batch) or not _is_ours(self._store, self._source(view)):
+            event = to_moment(batch.event[0])
+            return [] if keys[0] in _tuples(self.newest(view, event, event), names) else range(len(batch))
+        found = self._recorded(view, created, to_moment(min(made)), to_moment(max(made)))
+        stored = _tuples(found, [*names, "event_timestamp", "created_timestamp"])
+        rows = zip(keys, map(to_moment, batch.event), map(to_moment, made), strict=True)
+        return [place for place, (key, *times) in enumerate(rows) if (*key, *times) not in stored]
+
+    def _recorded(self, view: ViewSpec, created: str, first: datetime, last: datetime) -> pa.Table:
+        """Join keys and times of the rows created from `first` to `last`; of rows alike in these, one."""
+        source, columns = self._source(view), SourceNames(view)
+        keys = [columns.stored(field.name) for field in view.join_keys]
+        job = self._store.pull_latest_from_table_or_query(
+            config=self._config,
+            data_source=source,
+            join_key_columns=[*keys, source.timestamp_field],
+            feature_name_columns=[],
+            timestamp_field=created,
+            created_timestamp_column=None,
+            start_date=first,
+            end_date=last,
+        )
+        return columns.shown(job.to_arrow(), source.timestamp_field, created)
 
     def compact(self, views: Iterable[ViewSpec]) -> int:
         """Merge the small part files behind these views' Parquet sources; how many files went into others. Blocks.
@@ -201,6 +217,10 @@ def _is_ours(store: Any, source: Any) -> bool:
     if isinstance(store, FileOfflineStore):
         return is_parquet(source) and not is_remote(source)
     return isinstance(store, PostgreSQLOfflineStore)
+
+
+def _tuples(table: pa.Table, names: Sequence[str]) -> set[tuple[Any, ...]]:
+    return {tuple(row[name] for name in names) for row in table.to_pylist()}
 
 
 def _micros(moment: datetime) -> int:

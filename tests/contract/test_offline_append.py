@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,27 @@ def test_views_that_share_a_source_get_one_row_for_each_that_was_pushed(offline:
         1: [("k", "v")],
         2: None,
     }
+
+
+def test_which_rows_of_a_batch_are_missing_is_told_by_their_created_timestamps(offline: OfflineCase) -> None:
+    views = [offline.views["readings"], offline.views["more"]]
+    columns: dict[str, list[Any]] = {
+        "sensor_id": [1, 2, 3],
+        "value": [1.0] * 3,
+        "note": ["n"] * 3,
+        "labels": [None] * 3,
+    }
+    rows = batch(columns)
+    assert list(offline.store.missing(views, rows)) == [0, 1, 2]
+    # A correction of each, made later, is another row.
+    offline.store.append_batch(views, replace(rows, created=[one + 1_000_000 for one in rows.created if one]))
+    assert list(offline.store.missing(views, rows)) == [0, 1, 2]
+    offline.store.append_batch(views, rows.take([1]))
+    assert list(offline.store.missing(views, rows)) == [0, 2]
+    offline.store.append_batch(views, rows.take([2, 0]))
+    assert list(offline.store.missing(views, rows)) == []
+    another_day = replace(rows, event=[one + 1 for one in rows.event])
+    assert list(offline.store.missing(views, another_day)) == [0, 1, 2]
 
 
 def test_rows_that_cannot_be_kept_are_named_and_none_is_written(offline: OfflineCase) -> None:

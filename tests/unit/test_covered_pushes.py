@@ -44,9 +44,9 @@ class World:
             raise self.offline_error
         self.table.log.append("offline")
 
-    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
-        self.table.log.append("holds")
-        return True
+    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
+        self.table.log.append("missing")
+        return []
 
     def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.online_error:
@@ -107,7 +107,7 @@ def test_what_an_earlier_try_has_kept_is_owed_too() -> None:
     world = World()
     world.online_error = StoreUnavailableError("down")
     world.push(push(BOTH, -60, again=True))
-    assert world.table.log == ["save", "holds"]
+    assert world.table.log == ["save", "missing"]
     assert world.owed() == Debt(AT - 60_000_000, AT - 60_000_000)
 
 

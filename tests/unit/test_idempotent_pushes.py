@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import IdempotencyKeyReusedError, InvalidRequestError, StoreUnavailableError
+from app.errors import IdempotencyKeyReusedError, InvalidRequestError, StillRunningError, StoreUnavailableError
 from app.pushing.keys import KEPT, Claim, ClaimState, IdempotentPushes, NothingDoneError
 
 
@@ -44,6 +44,8 @@ class Memory:
         self.entries: dict[tuple[str, str], Entry] = {}
         self.broken = False
         self.expired = asyncio.Event()
+        self.asked = asyncio.Event()
+        """Somebody has asked for a key that another is at work on."""
 
     def claim(self, scope: str, key: str, fingerprint: str, stamp: int, now: datetime, stale: datetime) -> Claim:
         if self.broken:
@@ -59,6 +61,7 @@ class Memory:
         if entry.claimed is None or entry.claimed < stale:
             entry.claimed = now
             return Claim(ClaimState.TAKEN_OVER, entry.stamp)
+        self.asked.set()
         return Claim(ClaimState.RUNNING)
 
     def finish(self, scope: str, key: str, answer: bytes) -> None:
@@ -156,6 +159,23 @@ async def test_a_retry_of_a_half_done_push_takes_over_with_its_stamp_and_keeps_t
             await once(pushes(ledger), work, stamp=5)
     with pytest.raises(IdempotencyKeyReusedError):
         await once(pushes(ledger), work, fingerprint="another")
+
+
+@in_loop
+async def test_what_goes_on_after_its_answer_is_not_taken_over_before_it_ends() -> None:
+    ledger, ended = Memory(), asyncio.get_running_loop().create_future()
+    work = Work(StillRunningError("too slow", ended))
+    keys = pushes(ledger)
+    with pytest.raises(StillRunningError):
+        await once(keys, work)
+    twin = asyncio.ensure_future(once(pushes(ledger), work))
+    asked = asyncio.ensure_future(ledger.asked.wait())
+    await asyncio.wait([twin, asked], return_when=asyncio.FIRST_COMPLETED)
+    assert asked.done()
+    assert len(work.claims) == 1
+    ended.set_result(None)
+    assert await twin == b"answer 2"
+    assert [claim.state for claim in work.claims] == [ClaimState.MINE, ClaimState.TAKEN_OVER]
 
 
 @in_loop

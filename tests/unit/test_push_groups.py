@@ -55,8 +55,8 @@ class Stores:
         self.offline.append(users)
         self.stamps += batch.created
 
-    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
-        return batch.columns["user_id"][0] in self.held
+    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
+        return [place for place, user in enumerate(batch.columns["user_id"]) if user not in self.held]
 
     def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.online_error:
@@ -175,6 +175,16 @@ def test_a_push_that_was_begun_before_is_appended_only_where_it_is_not_held() ->
     assert stores.offline == [["b", "c"]]
     assert stores.online == [["a", "b", "c"]]
     assert stores.stamps == [AT - 9, AT]
+
+
+def test_of_a_push_that_was_begun_before_only_what_is_missing_is_appended() -> None:
+    stores = Stores()
+    stores.held = {"b", "d"}
+    before = GroupedPush(checked("a", "b", "bad", "c", "d"), BOTH, stamp=AT - 9, again=True)
+    assert outcomes(written(stores, push("x"), before)) == [[APPLIED], [APPLIED, APPLIED, REJECTED, APPLIED, APPLIED]]
+    assert stores.offline == [["x", "a", "c"]]
+    assert stores.online == [["x", "a", "b", "c", "d"]]
+    assert stores.stamps == [AT, AT - 9, AT - 6]
 
 
 def test_what_comes_while_groups_are_written_becomes_the_next_group() -> None:

@@ -42,8 +42,8 @@ class Stores:
         self.log.append(f"offline {'+'.join(view.name for view in views)} {len(batch)}")
         self.created += batch.created
 
-    def holds(self, views: Sequence[ViewSpec], batch: RowBatch) -> bool:
-        return False
+    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
+        return range(len(batch))
 
     def pushing(self) -> Callable[[Catalog, str, Sequence[object], PushTarget], PushResult]:
         """What checks and writes a push."""
