@@ -151,9 +151,8 @@ class GroupWriter:
                 continue
             except StoreUnavailableError as error:
                 unknown = isinstance(error, CommitUnknownError)
-                detail = error.detail if unknown else f"{error.detail}. Nothing was kept"
                 for push in group:
-                    push.fail(type(error)(detail))
+                    push.fail(type(error)(error.detail if unknown else f"{error.detail}. Nothing was kept"))
                     push.owed = unknown and push.target.online
             return
 
