@@ -13,10 +13,12 @@
 -- hold nanoseconds since 1970. A clock field counts only while its event part equals `_ts:<view>`: stock Feast writes
 -- the one and not the other.
 
+local byte_at, sub = string.byte, string.sub
+
 local function varint(bytes, at)
   local value, scale, count = 0, 1, 0
   while true do
-    local byte = string.byte(bytes, at)
+    local byte = byte_at(bytes, at)
     at = at + 1
     count = count + 1
     -- Seven groups of seven bits are exact in a double; a tenth byte means a negative number, of which they are enough.
@@ -28,18 +30,27 @@ local function varint(bytes, at)
   return value, at
 end
 
--- Seconds, nanos and the position after the message that begins at `at`.
-local function timestamp(bytes, at)
-  local seconds, nanos = 0, 0
-  if string.byte(bytes, at) == 8 then seconds, at = varint(bytes, at + 1) end
-  if string.byte(bytes, at) == 16 then nanos, at = varint(bytes, at + 1) end
+-- Seconds, nanos and the position after the message that begins with `bytes`.
+local function timestamp(bytes)
+  local tag, a, b, c, d, e, nanos_tag, v, w, x, y, z = byte_at(bytes, 1, 12)
+  -- What nearly all times look like, from 1978 to 3058 and with nanos that take four or five bytes: no loop over bytes.
+  if tag == 8 and nanos_tag == 16 and a > 127 and b > 127 and c > 127 and d > 127 and e < 128
+      and y and v > 127 and w > 127 and x > 127 then
+    local seconds = a + b * 128 + c * 16384 + d * 2097152 + e * 268435456 - 270549120
+    local nanos = v + w * 128 + x * 16384 + y * 2097152 - 2113664
+    if y < 128 then return seconds, nanos, 12 end
+    if z and z < 16 then return seconds, nanos + z * 268435456 - 268435456, 13 end
+  end
+  local seconds, nanos, at = 0, 0, 1
+  if tag == 8 then seconds, at = varint(bytes, 2) end
+  if byte_at(bytes, at) == 16 then nanos, at = varint(bytes, at + 1) end
   return seconds, nanos, at
 end
 
 local function compare(a, b)
   if a == b then return 0 end
-  local a_seconds, a_nanos = timestamp(a, 1)
-  local b_seconds, b_nanos = timestamp(b, 1)
+  local a_seconds, a_nanos = timestamp(a)
+  local b_seconds, b_nanos = timestamp(b)
   if a_seconds ~= b_seconds then return a_seconds < b_seconds and -1 or 1 end
   if a_nanos ~= b_nanos then return a_nanos < b_nanos and -1 or 1 end
   return 0
@@ -55,20 +66,22 @@ end
 
 local function stored_created(clock, event)
   if not clock then return '' end
-  local _, _, after = timestamp(clock, 1)
-  if string.sub(clock, 1, after - 1) ~= event then return '' end
-  return string.sub(clock, after)
+  local _, _, after = timestamp(clock)
+  if sub(clock, 1, after - 1) ~= event then return '' end
+  return sub(clock, after)
 end
 
 local rows = #KEYS
 local features = (#ARGV - 5) / 2
 
+local format = '<' .. string.rep('I4', rows)
+
 local function column(packed)
-  local lengths = {struct.unpack('<' .. string.rep('I4', rows), packed)}
+  local lengths = {struct.unpack(format, packed)}
   local cells, at = {}, rows * 4 + 1
   for i = 1, rows do
     local after = at + lengths[i]
-    cells[i] = string.sub(packed, at, after - 1)
+    cells[i] = sub(packed, at, after - 1)
     at = after
   end
   return cells
@@ -89,10 +102,10 @@ local function same(key, row)
 end
 
 local function decide(key, row, event, created)
-  local current = redis.call('HMGET', key, ARGV[2], ARGV[3])
-  if not current[1] then return 1 end
-  local order = compare(event, current[1])
-  if order == 0 then order = compare_created(created, stored_created(current[2], current[1])) end
+  local current = redis.call('HGET', key, ARGV[2])
+  if not current then return 1 end
+  local order = compare(event, current)
+  if order == 0 then order = compare_created(created, stored_created(redis.call('HGET', key, ARGV[3]), current)) end
   if order ~= 0 then return order > 0 and 1 or 0 end
   return features > 0 and not same(key, row) and 1 or 2
 end

@@ -197,6 +197,23 @@ def test_equal_events_are_decided_by_the_created_timestamp(
     assert fare(ours, key)[1] == (2.0 if outcome is APPLIED else 1.0)
 
 
+# Around the lengths that seconds and nanos have as bytes, and negative ones.
+odd_moments = st.builds(
+    lambda seconds, micros: datetime.fromtimestamp(0, UTC) + SECOND * seconds + TICK * micros,
+    st.sampled_from([-(10**9), -1, 0, 1, 127, 128, 2**28 - 1, 2**28, 2**31, 2**35 - 1, 2**35]),
+    st.sampled_from([0, 1, 16, 17, 2_097, 2_098, 268_435, 268_436, 999_999]),
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=odd_moments, second=odd_moments, by_created=st.booleans())
+def test_moments_of_every_length_compare(ours: OnlineCase, first: datetime, second: datetime, by_created: bool) -> None:
+    key = trip()
+    times = [(NOON, moment) if by_created else (moment, NOON) for moment in (first, second)]
+    wanted = DUPLICATE if first == second else APPLIED if second > first else LATE
+    assert ours.write(*(row(key, event, 1.0, created) for event, created in times)) == [APPLIED, wanted]
+
+
 moments = st.integers(0, 3).map(lambda step: NOON + SECOND * step)
 writes = st.lists(st.tuples(moments, st.none() | moments, st.integers(0, 2)), min_size=1, max_size=12)
 
