@@ -158,7 +158,8 @@ def test_waiting_for_a_connection_ends_at_the_deadline_and_leaves_no_trace() -> 
     async def run() -> None:
         script = Script(b"", PONG)
         async with serving(script, limit=1, waiting=1) as channels:
-            results = await asyncio.gather(*(ping(channels, 0.1) for _ in range(2)), return_exceptions=True)
+            # Long enough for a busy machine to connect within it.
+            results = await asyncio.gather(*(ping(channels, 1.0) for _ in range(2)), return_exceptions=True)
             assert [type(result) for result in results] == [StoreUnavailableError] * 2
             for _ in range(3):
                 assert await ping(channels) == [b"PONG"]
