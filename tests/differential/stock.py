@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -92,14 +92,15 @@ class StockRepo:
 
 
 @contextmanager
-def opened(case: Case, folder: Path, redis: str) -> Iterator[dict[str, StockRepo]]:
-    """The case as a repo in `folder`, applied; stock Feast over SQLite and over the Redis of that connection string.
+def opened(case: Case, folder: Path, redis: Mapping[str, object]) -> Iterator[dict[str, StockRepo]]:
+    """The case as a repo in `folder`, applied; stock Feast over SQLite and over Redis, as its
+    feature_store.yaml says where that is.
 
     Each repo is a project of its own, so that neither Redis nor the caches of Feast mix two of them.
     """
     stores = {
         "sqlite": {"type": "sqlite", "path": str(folder / "online.db")},
-        "redis": {"type": "redis", "connection_string": redis},
+        "redis": redis,
     }
     project = f"case{next(_numbers)}"
     repos = {}
@@ -108,7 +109,7 @@ def opened(case: Case, folder: Path, redis: str) -> Iterator[dict[str, StockRepo
             "project": project,
             "provider": "local",
             "registry": str(folder / "registry.db"),
-            "online_store": store,
+            "online_store": dict(store),
             "offline_store": {"type": "file"},
             "entity_key_serialization_version": 3,
         }

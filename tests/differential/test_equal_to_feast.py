@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,7 +23,9 @@ from tests.differential.differences import DIFFERENCES
 from tests.differential.model import Case
 from tests.differential.stock import opened
 from tests.differential.strategies import cases, wide_cases
-from tests.servers import Redis
+from tests.servers import Redis, RedisCluster, RedisSentinel, RedisServer
+
+AnyRedis = Redis | RedisCluster | RedisSentinel
 
 # Shrinking a repo would take hundreds of runs; what failed names its place, and the case that is printed can be cut
 # down by hand in replays.py.
@@ -37,11 +40,11 @@ _QUICK = settings(
 _NEVER_WRITTEN = {"null_val"}
 
 
-def check(case: Case, redis: Redis, comparison: Comparison) -> None:
+def check(case: Case, redis: AnyRedis, comparison: Comparison) -> None:
     """Write the case, and read it through everything."""
     folder = Path(mkdtemp(prefix="freshet-differential-"))
     try:
-        with opened(case, folder, redis.connection_string) as repos:
+        with opened(case, folder, redis.online_store) as repos:
             now = datetime.now(UTC)
             for store, repo in repos.items():
                 repo.write(now)
@@ -54,7 +57,7 @@ def check(case: Case, redis: Redis, comparison: Comparison) -> None:
         shutil.rmtree(folder)
 
 
-def run(drawn: st.SearchStrategy[Case], redis: Redis, examples: int, repeatable: bool) -> Comparison:
+def run(drawn: st.SearchStrategy[Case], redis: AnyRedis, examples: int, repeatable: bool) -> Comparison:
     comparison = Comparison()
 
     @settings(_QUICK, max_examples=examples, derandomize=repeatable)
@@ -95,6 +98,23 @@ def test_many_repos(redis_server: Redis) -> None:
     seen += run(wide_cases(), redis_server, examples=20, repeatable=False).seen
     # An entry that is never met would be a licence without a reason.
     assert {difference.name for difference in DIFFERENCES} - seen.keys() == set()
+
+
+TOPOLOGIES: dict[str, Callable[[], RedisCluster | RedisSentinel | RedisServer]] = {
+    "a cluster": lambda: RedisCluster(password="s3cret"),
+    "sentinel": lambda: RedisSentinel(password="s3cret"),
+    "TLS": lambda: RedisServer(tls=True, password="s3cret"),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("start", TOPOLOGIES.values(), ids=TOPOLOGIES.keys())
+def test_a_few_repos_where_redis_has_another_shape(
+    start: Callable[[], RedisCluster | RedisSentinel | RedisServer],
+) -> None:
+    with start() as redis:
+        seen = run(cases(), redis, examples=10, repeatable=True).seen
+    assert {"PRESENT", "NULL_VALUE", "NOT_FOUND"} <= seen.keys()
 
 
 @pytest.mark.parametrize("case", replays.REPLAYS.values(), ids=replays.REPLAYS.keys())
