@@ -16,11 +16,11 @@ from app.api.problems import RESPONSES, documented
 from app.api.push_body import PushLimits, PushRequest, idempotency_key, push_decoder, push_description
 from app.api.state import AppState, state_of_scope
 from app.domain import PushOutcome
-from app.errors import InvalidRequestError, TooBusyError
+from app.errors import InvalidRequestError, StoreUnavailableError, TooBusyError
+from app.pushing.grouped import GroupedPush, PushResult
 from app.pushing.keys import Claim, ClaimState, NothingDoneError
 from app.pushing.schema import PushSchema
 from app.pushing.watermarks import accepted
-from app.pushing.writing import GroupedPush, PushResult
 from app.values import format_timestamp
 
 router = APIRouter(prefix="/v1", tags=["push"], route_class=DirectRoute)
@@ -67,6 +67,7 @@ async def push(scope: Scope, receive: Receive) -> bytes:
     body = await read_body(receive, settings.max_body_bytes)
     request = decode(body, PushLimits(settings.max_push_rows, settings.max_body_bytes))
     schema = state.pusher.schema(state.plans.catalog, scope["path_params"]["push_source"])
+    state.pusher.require_online(schema, request.to)
     if key is None:
         return await _write(state, schema, request)
 
@@ -99,7 +100,11 @@ async def _write(state: AppState, schema: PushSchema, request: PushRequest, clai
     if watermark is not None:
         # Only now: it says that the rows up to here are there.
         advance = functools.partial(state.watermarks.advance, schema.push_source, watermark, state.clock())
-        watermark = await state.push_threads.run(advance)
+        try:
+            watermark = await state.push_threads.run(advance)
+        except StoreUnavailableError as error:
+            done = "The rows were written and the watermark was not" if len(request.rows) else "It was not kept"
+            raise StoreUnavailableError(f"{error.detail}. {done}") from error
     return _encode(state.pusher.counted(schema, result), watermark)
 
 

@@ -4,6 +4,7 @@ believed before it was validated, and nothing small in them may become large."""
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,7 +82,8 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 
 
 def _check_columns(schema: pa.Schema) -> None:
-    faults = [FieldError(name, "is there twice") for name in sorted(set(schema.names)) if schema.names.count(name) > 1]
+    names = Counter(schema.names)
+    faults = [FieldError(name, "is there twice") for name, number in sorted(names.items()) if number > 1]
     faults += [
         FieldError(field.name, f"columns of type {field.type} are not read")
         for field in schema
@@ -112,6 +114,8 @@ def _is_list(kind: pa.DataType) -> bool:
 def _values(array: pa.Array, room: _Room) -> list[Any]:
     """The values as Python has them; times as microseconds since 1970."""
     kind = array.type
+    if kinds.is_null(kind) or kinds.is_boolean(kind):
+        room.take(len(array))  # a bit of the stream each, or none
     if kinds.is_timestamp(kind):
         return _microseconds(array, room)
     if kinds.is_dictionary(kind):

@@ -126,6 +126,10 @@ def _decode_object(options: dict[str, Any], body: bytes, limits: PushLimits) -> 
 
 
 def _decode_lines(options: dict[str, Any], body: bytes, limits: PushLimits) -> PushRequest:
+    if body.count(b"\n") > 2 * limits.rows + 1:  # before a list is made of them
+        raise InvalidRequestError(
+            "Too many rows", [FieldError("body", f"more than twice as many lines as rows may be: {limits.rows}")]
+        )
     lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if not line.isspace() and line]
     _check_rows(len(lines), limits, options)
     try:

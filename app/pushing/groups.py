@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from app.errors import FreshetError, TooBusyError
+from app.pushing.grouped import GroupedPush, PushResult
 from app.pushing.schema import PushSchema
-from app.pushing.writing import GroupedPush, GroupWriter, PushResult
+from app.pushing.writing import GroupWriter
 
 _MOST_ROWS = 10_000
 _GROUPS_AT_ONCE = 2

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -43,11 +43,13 @@ class ClaimState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`stamp` is the first created timestamp of the work, in microseconds since 1970; `answer` that of ANSWERED."""
+    """`stamp` is the first created timestamp of the work, in microseconds since 1970; `answer` that of ANSWERED;
+    `claimed_at`, of one that is MINE or TAKEN_OVER, tells it from those of whoever takes it over."""
 
     state: ClaimState
     stamp: int = 0
     answer: bytes = b""
+    claimed_at: datetime | None = field(default=None, compare=False)
 
 
 class Ledger(Protocol):
@@ -57,13 +59,13 @@ class Ledger(Protocol):
         """Claim a key of `scope` for a request with this fingerprint; a running claim from before `stale` is taken
         over, with the stamp that it has."""
 
-    def finish(self, scope: str, key: str, answer: bytes) -> None:
-        """Keep the answer of a claim."""
+    def finish(self, scope: str, key: str, claim: Claim, answer: bytes) -> None:
+        """Keep the answer of a claim. Nothing happens, here and below, where somebody else has taken it over."""
 
-    def release(self, scope: str, key: str) -> None:
+    def release(self, scope: str, key: str, claim: Claim) -> None:
         """Forget a claim of which nothing was done."""
 
-    def abandon(self, scope: str, key: str) -> None:
+    def abandon(self, scope: str, key: str, claim: Claim) -> None:
         """Let the next one who asks take the claim over at once."""
 
     def expire(self, before: datetime) -> int:
@@ -113,24 +115,28 @@ class IdempotentPushes:
         except NothingDoneError as nothing:
             # Somebody before may have done a part: then the key stays that of this request.
             forget = self._ledger.release if claim.state is ClaimState.MINE else self._ledger.abandon
-            await self._run(lambda: forget(scope, key))
+            await self._run(lambda: forget(scope, key, claim))
             raise nothing.error from nothing.__cause__
         except StillRunningError as late:
             # Whoever took it over now would append the same rows beside it.
-            task = asyncio.create_task(self._abandon_after(late.ended, scope, key))
+            task = asyncio.create_task(self._abandon_after(late.ended, scope, key, claim))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             raise
         except Exception:
-            await self._run(lambda: self._ledger.abandon(scope, key))
+            await self._run(lambda: self._ledger.abandon(scope, key, claim))
             raise
-        await self._run(lambda: self._ledger.finish(scope, key, answer))
+        try:
+            await self._run(lambda: self._ledger.finish(scope, key, claim, answer))
+        except StoreUnavailableError as error:
+            # The work is done, and that is what was asked; a retry will find it done once the claim is stale.
+            log.warning("the answer to an idempotency key is not kept", reason=error.detail)
         return answer
 
-    async def _abandon_after(self, ended: asyncio.Future[Any], scope: str, key: str) -> None:
+    async def _abandon_after(self, ended: asyncio.Future[Any], scope: str, key: str, claim: Claim) -> None:
         await asyncio.wait([ended])
         try:
-            await self._run(lambda: self._ledger.abandon(scope, key))
+            await self._run(lambda: self._ledger.abandon(scope, key, claim))
         except FreshetError as error:
             log.warning("an idempotency key cannot be taken over yet", reason=error.detail)
 

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app import metrics
-from app.domain import Catalog, PushOutcome, ViewSpec, to_microseconds
-from app.errors import InvalidRequestError, NotFoundError
+from app.domain import Catalog, PushOutcome, PushTarget, ViewSpec, to_microseconds
+from app.errors import InvalidRequestError, NotFoundError, NotServableError
 from app.pushing.checked import CheckedRows
+from app.pushing.grouped import PushResult
 from app.pushing.schema import PushedColumns, PushSchema
-from app.pushing.writing import GroupWriter, PushResult
+from app.pushing.writing import GroupWriter
 
 
 class Pusher:
@@ -65,6 +66,11 @@ class Pusher:
             metrics.PUSH_ROWS.labels(schema.push_source, PushOutcome.REJECTED.value).inc(len(checked.rejected))
             faults = [fault for row in checked.rejected for fault in row.field_errors()]
             raise InvalidRequestError("Rows were rejected, and all or none are written", faults)
+
+    def require_online(self, schema: PushSchema, target: PushTarget) -> None:
+        """Raises NotServableError where rows for the online store alone would be written nowhere."""
+        if target is PushTarget.ONLINE and not any(view.online and view.enabled for view in schema.views):
+            raise NotServableError(f"No feature view of push source {schema.push_source} is served online")
 
     def reserve(self, rows: int) -> int:
         """The first of so many created timestamps that no other push is given, in microseconds since 1970."""

@@ -26,6 +26,8 @@ _ROWS_AT_ONCE = 250
 _FEW = 4
 """So few values are looked at one by one: that is less work than the look at the whole."""
 _MOST_FORMS = 100
+_MOST_UNKNOWN = 20
+"""So many unknown columns of a row are named."""
 
 Faults = defaultdict[int, list[RowFault]]
 """The faults of the rows that have some, by their place in the part that is checked."""
@@ -126,8 +128,9 @@ class PushSchema:
     def _check_columns(self, columns: Mapping[str, Sequence[Any]], positions: Sequence[int], now: int) -> CheckedRows:
         faults: Faults = defaultdict(list)
         if not self._dtypes.keys() <= columns.keys() <= self._known:
+            name_faults = self._name_faults(columns)
             for place in range(len(positions)):
-                faults[place] += self._name_faults(columns)
+                faults[place] += name_faults
         native = {
             name: self._values(name, dtype, columns[name], faults)
             for name, dtype in self._dtypes.items()
@@ -143,12 +146,17 @@ class PushSchema:
         return CheckedRows([positions[place] for place in good], batch.take(good), rejected)
 
     def _name_faults(self, columns: Mapping[str, Any]) -> list[RowFault]:
-        unknown = [_printable(name) for name in columns if name not in self._known]
+        strange = [name for name in columns if name not in self._known]
         missing = [name for name in self._dtypes if name not in columns]
-        return [
+        unknown = [_printable(name) for name in strange[:_MOST_UNKNOWN]]
+        faults = [
             *(RowFault(FaultCode.UNKNOWN_COLUMN, f"unknown column {name}", name) for name in unknown),
             *(RowFault(FaultCode.MISSING_COLUMN, f"missing column {name}", name) for name in missing),
         ]
+        if len(strange) > len(unknown):
+            # How many there are is the caller's choice, and each row tells all of its faults.
+            faults.append(RowFault(FaultCode.UNKNOWN_COLUMN, f"{len(strange) - len(unknown)} more unknown columns"))
+        return faults
 
     def _values(self, name: str, dtype: str, values: Sequence[Any], faults: Faults) -> Sequence[Any]:
         """Native values of a column; one with a fault is None."""

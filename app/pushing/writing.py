@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.domain import PushOutcome, PushTarget, ViewSpec, to_microseconds
 from app.errors import CommitUnknownError, FreshetError, InvalidRequestError, StoreUnavailableError, UnstorableRowsError
 from app.pushing.batch import RowBatch
-from app.pushing.checked import CheckedRows
 from app.pushing.coverage import Coverage, Covered
 from app.pushing.due import DueRows
+from app.pushing.grouped import GroupedPush
 from app.pushing.ports import OfflineWriter, OnlineWriter
 from app.pushing.schema import PushSchema
 from app.pushing.stamps import Stamps, stamped
@@ -26,56 +26,6 @@ _KEPT = (
 _UNKNOWN = "The rows may still be written; pushing them again does no harm"
 _WRITTEN = (PushOutcome.APPLIED, PushOutcome.LATE, PushOutcome.DUPLICATE)
 """The outcomes of a row in several views, the one that counts for the row first."""
-
-
-@dataclass(frozen=True, slots=True)
-class PushResult:
-    """What became of every row, in the order of the request, and why where that needs saying (by position)."""
-
-    outcomes: Sequence[PushOutcome]
-    reasons: Mapping[int, str]
-
-
-@dataclass(slots=True)
-class GroupedPush:
-    """One push of a group: the rows that were found valid or not, where they go, and whether all or none of them do."""
-
-    checked: CheckedRows
-    target: PushTarget
-    atomic: bool = False
-    stamp: int | None = None
-    """The first created timestamp of rows without one, where it was given before (app.pushing.keys)."""
-    again: bool = False
-    """Whether somebody may have written its rows before, with these stamps."""
-    batch: RowBatch = field(init=False)
-    """The valid rows, stamped."""
-    places: list[int] = field(init=False)
-    """Which of the valid rows `batch` still holds: those that the offline store cannot keep leave it."""
-    unkept: Sequence[int] = field(init=False)
-    """The places in `batch` of the rows that are to be appended offline."""
-    outcomes: list[PushOutcome] = field(init=False)
-    """By valid row."""
-    reasons: dict[int, str] = field(default_factory=dict)
-    """By valid row, where one needs saying."""
-    error: FreshetError | None = None
-    owed: bool = False
-    """Whether its rows may be kept offline and are not online."""
-
-    def fail(self, error: FreshetError) -> None:
-        """Let it end with this error."""
-        self.error = error
-
-    def result(self) -> PushResult:
-        """What became of the rows, in the order of the request."""
-        positions, rejected = self.checked.positions, self.checked.rejected
-        reasons = {positions[place]: reason for place, reason in self.reasons.items()}
-        if not rejected:
-            return PushResult(self.outcomes, reasons)
-        every = [PushOutcome.REJECTED] * len(self.checked)
-        for position, outcome in zip(positions, self.outcomes, strict=True):
-            every[position] = outcome
-        reasons.update((row.position, row.reason) for row in rejected)
-        return PushResult(every, reasons)
 
 
 class GroupWriter:
@@ -143,18 +93,24 @@ class GroupWriter:
                     push.fail(error)
 
     def _write_offline(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush]) -> None:
-        while group := [push for push in group if push.unkept and push.error is None]:
+        waiting = deque([group])
+        while waiting:
+            group = [push for push in waiting.popleft() if push.unkept and push.error is None]
+            if not group:
+                continue
             try:
                 self._offline.append_batch(views, RowBatch.joined([_unkept(push) for push in group]))
             except UnstorableRowsError as refused:
-                _leave_out(group, refused)
-                continue
+                faulty = _leave_out(group, refused)
+                # Nobody else is to wait for what the store finds in them one by one.
+                waiting.append([push for push in group if push not in faulty])
+                waiting.extend([push] for push in faulty)
             except StoreUnavailableError as error:
                 unknown = isinstance(error, CommitUnknownError)
+                says_so = unknown or error.detail.lower().endswith("nothing was kept")
                 for push in group:
-                    push.fail(type(error)(error.detail if unknown else f"{error.detail}. Nothing was kept"))
+                    push.fail(type(error)(error.detail if says_so else f"{error.detail}. Nothing was kept"))
                     push.owed = unknown and push.target.online
-            return
 
     def _write_online(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush], now: int) -> None:
         group = [push for push in group if push.places and push.error is None]
@@ -214,8 +170,10 @@ def _unkept(push: GroupedPush) -> RowBatch:
     return push.batch if len(push.unkept) == len(push.batch) else push.batch.take(push.unkept)
 
 
-def _leave_out(group: Sequence[GroupedPush], refused: UnstorableRowsError) -> None:
-    """Reject the rows that the offline store cannot keep; an atomic push of which one is goes as a whole."""
+def _leave_out(group: Sequence[GroupedPush], refused: UnstorableRowsError) -> list[GroupedPush]:
+    """Reject the rows that the offline store cannot keep; an atomic push of which one is goes as a whole. The pushes
+    that they are of."""
+    faulty = []
     start = 0
     for push in group:
         rows = len(push.unkept)
@@ -223,6 +181,7 @@ def _leave_out(group: Sequence[GroupedPush], refused: UnstorableRowsError) -> No
         start += rows
         if not mine:
             continue
+        faulty.append(push)
         if push.atomic:
             faults = [fault for found in mine.values() for fault in found]
             push.fail(InvalidRequestError("Rows were rejected, and all or none are written", faults))
@@ -235,6 +194,7 @@ def _leave_out(group: Sequence[GroupedPush], refused: UnstorableRowsError) -> No
         push.unkept = [place for place, at in enumerate(kept) if at in unkept]
         push.places = [push.places[at] for at in kept]
         push.batch = push.batch.take(kept)
+    return faulty
 
 
 def _share_out(group: Sequence[GroupedPush], outcomes: Sequence[PushOutcome], ahead: frozenset[int]) -> None:

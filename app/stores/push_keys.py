@@ -47,7 +47,7 @@ class PushKeys:
             fresh = insert(PushKey).values(project=self._project, scope=scope, key=key, **values)
             # By what it returns: psycopg does not tell how many rows such an insert has added.
             if connection.execute(fresh.on_conflict_do_nothing().returning(PushKey.key)).first():
-                return Claim(ClaimState.MINE, stamp)
+                return Claim(ClaimState.MINE, stamp, claimed_at=now)
             mine = self._where(scope, key)
             found = connection.execute(
                 sa.select(PushKey.fingerprint, PushKey.stamp, PushKey.answer).where(mine)
@@ -61,29 +61,33 @@ class PushKeys:
             free = sa.or_(PushKey.claimed_at.is_(None), PushKey.claimed_at < stale)
             taken = sa.update(PushKey).where(mine, PushKey.answer.is_(None), free).values(claimed_at=now)
             if connection.execute(taken).rowcount:
-                return Claim(ClaimState.TAKEN_OVER, found.stamp)
+                return Claim(ClaimState.TAKEN_OVER, found.stamp, claimed_at=now)
             return Claim(ClaimState.RUNNING)
 
-    def finish(self, scope: str, key: str, answer: bytes) -> None:
+    def finish(self, scope: str, key: str, claim: Claim, answer: bytes) -> None:
         """See the protocol."""
         with self._metadata.begin() as connection:
-            connection.execute(sa.update(PushKey).where(self._where(scope, key)).values(answer=answer))
+            connection.execute(sa.update(PushKey).where(self._running(scope, key, claim)).values(answer=answer))
 
-    def release(self, scope: str, key: str) -> None:
+    def release(self, scope: str, key: str, claim: Claim) -> None:
         """See the protocol."""
         with self._metadata.begin() as connection:
-            connection.execute(sa.delete(PushKey).where(self._where(scope, key)))
+            connection.execute(sa.delete(PushKey).where(self._running(scope, key, claim)))
 
-    def abandon(self, scope: str, key: str) -> None:
+    def abandon(self, scope: str, key: str, claim: Claim) -> None:
         """See the protocol."""
         with self._metadata.begin() as connection:
-            connection.execute(sa.update(PushKey).where(self._where(scope, key)).values(claimed_at=None))
+            connection.execute(sa.update(PushKey).where(self._running(scope, key, claim)).values(claimed_at=None))
 
     def expire(self, before: datetime) -> int:
         """See the protocol."""
         with self._metadata.begin() as connection:
             old = sa.delete(PushKey).where(PushKey.project == self._project, PushKey.created_at < before)
             return connection.execute(old).rowcount
+
+    def _running(self, scope: str, key: str, claim: Claim) -> sa.ColumnElement[bool]:
+        """That claim and no later one, as long as it has no answer."""
+        return sa.and_(self._where(scope, key), PushKey.claimed_at == claim.claimed_at, PushKey.answer.is_(None))
 
     def _where(self, scope: str, key: str) -> sa.ColumnElement[bool]:
         return sa.and_(PushKey.project == self._project, PushKey.scope == scope, PushKey.key == key)

@@ -51,29 +51,41 @@ def test_the_first_one_has_it_and_the_second_one_waits(keys: PushKeys) -> None:
 
 
 def test_the_answer_is_given_again_and_to_the_same_request_alone(keys: PushKeys) -> None:
-    claim(keys)
-    keys.finish("source", "key", b'{"received":1}')
+    keys.finish("source", "key", claim(keys), b'{"received":1}')
     assert claim(keys, LATER, LATER_STALE) == Claim(ClaimState.ANSWERED, 7, b'{"received":1}')
     assert claim(keys, fingerprint="another").state is ClaimState.REUSED
 
 
 def test_what_was_left_behind_is_taken_over_once_with_its_stamp(keys: PushKeys) -> None:
     claim(keys)
-    assert claim(keys, LATER, LATER_STALE, stamp=99) == Claim(ClaimState.TAKEN_OVER, 7)
+    taken = claim(keys, LATER, LATER_STALE, stamp=99)
+    assert taken == Claim(ClaimState.TAKEN_OVER, 7)
     assert claim(keys, LATER, LATER_STALE).state is ClaimState.RUNNING
-    keys.abandon("source", "key")
+    keys.abandon("source", "key", taken)
     assert claim(keys, LATER, LATER_STALE) == Claim(ClaimState.TAKEN_OVER, 7)
 
 
+def test_who_was_taken_over_no_longer_has_a_say(keys: PushKeys) -> None:
+    first = claim(keys)
+    second = claim(keys, LATER, LATER_STALE)
+    keys.finish("source", "key", first, b"too late")
+    keys.release("source", "key", first)
+    keys.abandon("source", "key", first)
+    assert claim(keys, LATER, LATER_STALE).state is ClaimState.RUNNING
+    keys.finish("source", "key", second, b"done")
+    for late in (first, second):
+        keys.release("source", "key", late)
+        keys.abandon("source", "key", late)
+    assert claim(keys, LATER, LATER_STALE) == Claim(ClaimState.ANSWERED, 7, b"done")
+
+
 def test_a_released_key_is_free_for_any_request(keys: PushKeys) -> None:
-    claim(keys)
-    keys.release("source", "key")
+    keys.release("source", "key", claim(keys))
     assert claim(keys, fingerprint="another", stamp=8) == Claim(ClaimState.MINE, 8)
 
 
 def test_old_keys_are_forgotten_and_young_ones_kept(keys: PushKeys) -> None:
-    claim(keys)
-    keys.finish("source", "key", b"{}")
+    keys.finish("source", "key", claim(keys), b"{}")
     assert keys.expire(NOW) == 0
     assert keys.expire(NOW + timedelta(microseconds=1)) == 1
     assert claim(keys) == Claim(ClaimState.MINE, 7)

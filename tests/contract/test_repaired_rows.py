@@ -22,9 +22,10 @@ from app.pushing.checked import CheckedRows
 from app.pushing.coverage import Coverage
 from app.pushing.debts import Debts
 from app.pushing.due import DueRows
+from app.pushing.grouped import GroupedPush
 from app.pushing.repair import Repair
 from app.pushing.schema import PushSchema
-from app.pushing.writing import GroupedPush, GroupWriter
+from app.pushing.writing import GroupWriter
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.offline import FeastOfflineStore

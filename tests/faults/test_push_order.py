@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from app.domain import EntityKey, PushTarget, ViewSpec, to_microseconds
 from app.pushing.checked import CheckedRows
 from app.pushing.due import DueRows
+from app.pushing.grouped import GroupedPush
 from app.pushing.schema import PushSchema
-from app.pushing.writing import GroupedPush, GroupWriter
+from app.pushing.writing import GroupWriter
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.definitions import apply_definitions

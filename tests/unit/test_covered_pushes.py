@@ -15,8 +15,9 @@ from app.pushing.checked import CheckedRows
 from app.pushing.coverage import Coverage
 from app.pushing.debts import Debt, Debts
 from app.pushing.due import DueRows
+from app.pushing.grouped import GroupedPush
 from app.pushing.schema import PushSchema
-from app.pushing.writing import GroupedPush, GroupWriter
+from app.pushing.writing import GroupWriter
 from tests.unit.catalogs import profile
 from tests.unit.repair_markers import MarkersOf, Table
 

@@ -15,9 +15,9 @@ from app.api.feast_wire.pushing import push_frame, write_frame
 from app.api.feast_wire.route import UnknownPushSourceError, UnknownViewError
 from app.domain import PushOutcome, PushTarget
 from app.errors import InvalidRequestError, NotServableError
+from app.pushing.grouped import GroupedPush, PushResult
 from app.pushing.push import Pusher
 from app.pushing.schema import PushSchema
-from app.pushing.writing import GroupedPush, PushResult
 from tests.unit.catalogs import catalog, profile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

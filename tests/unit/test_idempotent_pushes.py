@@ -26,6 +26,7 @@ def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
 
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @dataclass
@@ -53,25 +54,33 @@ class Memory:
         entry = self.entries.get((scope, key))
         if entry is None:
             self.entries[scope, key] = Entry(fingerprint, stamp, now, now)
-            return Claim(ClaimState.MINE, stamp)
+            return Claim(ClaimState.MINE, stamp, claimed_at=now)
         if entry.fingerprint != fingerprint:
             return Claim(ClaimState.REUSED)
         if entry.answer is not None:
             return Claim(ClaimState.ANSWERED, entry.stamp, entry.answer)
         if entry.claimed is None or entry.claimed < stale:
             entry.claimed = now
-            return Claim(ClaimState.TAKEN_OVER, entry.stamp)
+            return Claim(ClaimState.TAKEN_OVER, entry.stamp, claimed_at=now)
         self.asked.set()
         return Claim(ClaimState.RUNNING)
 
-    def finish(self, scope: str, key: str, answer: bytes) -> None:
-        self.entries[scope, key].answer = answer
+    def finish(self, scope: str, key: str, claim: Claim, answer: bytes) -> None:
+        if self.broken:
+            raise StoreUnavailableError("the ledger is away")
+        self._mine(scope, key, claim).answer = answer
 
-    def release(self, scope: str, key: str) -> None:
+    def release(self, scope: str, key: str, claim: Claim) -> None:
+        self._mine(scope, key, claim)
         del self.entries[scope, key]
 
-    def abandon(self, scope: str, key: str) -> None:
-        self.entries[scope, key].claimed = None
+    def abandon(self, scope: str, key: str, claim: Claim) -> None:
+        self._mine(scope, key, claim).claimed = None
+
+    def _mine(self, scope: str, key: str, claim: Claim) -> Entry:
+        entry = self.entries[scope, key]
+        assert entry.claimed == claim.claimed_at
+        return entry
 
     def expire(self, before: datetime) -> int:
         old = [name for name, entry in self.entries.items() if entry.created < before]
@@ -120,6 +129,19 @@ async def test_the_same_key_gives_the_same_answer_without_a_second_write() -> No
     assert work.claims == [Claim(ClaimState.MINE, 1)]
     with pytest.raises(IdempotencyKeyReusedError):
         await once(pushes(ledger), work, fingerprint="another")
+
+
+@in_loop
+async def test_what_was_done_is_answered_although_the_answer_cannot_be_kept() -> None:
+    ledger, work = Memory(), Work()
+    work.go.clear()
+    asked = asyncio.ensure_future(once(pushes(ledger), work))
+    await work.begun.wait()
+    ledger.broken = True
+    work.go.set()
+    assert await asked == b"answer 1"
+    ledger.broken = False
+    assert ledger.claim("source", "key", "f", 9, NOW + HOUR, NOW + HOUR) == Claim(ClaimState.TAKEN_OVER, 1)
 
 
 @in_loop

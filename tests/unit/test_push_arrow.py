@@ -95,6 +95,9 @@ def test_little_that_stands_for_much_is_refused(codec: str) -> None:
     fault_of(NotArrowError, stream(pa.table({"x": coded}), compression=codec), ARROW)
     nulls = pa.ListArray.from_arrays(pa.array([0, 10**9], pa.int32()), pa.nulls(10**9))
     fault_of(NotArrowError, stream(pa.table({"x": nulls})), ARROW)
+    for nothing in (pa.nulls(90), pa.array([True] * 90)):
+        many = pa.table([nothing] * 2_000, names=[f"column {number}" for number in range(2_000)])
+        fault_of(NotArrowError, stream(many), ARROW)
     wide = pa.FixedSizeListArray.from_arrays(pa.nulls(10**9), 10**9)
     fault_of(NotArrowError, stream(pa.table({"x": pa.StructArray.from_arrays([wide], ["y"])})), ARROW)
 

@@ -56,6 +56,11 @@ def test_a_query_that_says_something_else_is_refused_by_name(query: str, field: 
     assert fault_of(InvalidRequestError, b'{"rows": [1]}', JSON, query) == field
 
 
+def test_very_many_empty_lines_are_not_looked_at() -> None:
+    assert fault_of(InvalidRequestError, b'{"user": "u"}' + b"\n" * 10_000, NDJSON) == "body"
+    assert len(decode(b'{"user": "u"}\n\n' * 50, NDJSON).rows) == 50
+
+
 def test_lines_are_rows_and_the_query_says_the_rest() -> None:
     body = b'{"user": "u"}\r\n\n 7 \n{"user": 18446744073709551617}\n'
     push = decode(body, NDJSON, "to=online&atomic=1")

@@ -21,9 +21,10 @@ from app.errors import (
 from app.pushing.batch import RowBatch
 from app.pushing.checked import CheckedRows
 from app.pushing.due import DueRows
+from app.pushing.grouped import GroupedPush, PushResult
 from app.pushing.groups import PushGroups
 from app.pushing.schema import PushSchema
-from app.pushing.writing import GroupedPush, GroupWriter, PushResult
+from app.pushing.writing import GroupWriter
 from tests.unit.catalogs import profile
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -119,7 +120,9 @@ def test_a_group_is_one_append_and_one_write_and_each_push_gets_its_own_outcomes
 def test_a_row_that_cannot_be_kept_offline_is_rejected_and_no_other() -> None:
     stores = Stores()
     found = written(stores, push("a", "bad", "b"), push("bad"), push("c"))
-    assert stores.offline == stores.online == [["a", "b", "c"]]
+    # Those without such a row do not wait for what else the store may find.
+    assert stores.offline == [["c"], ["a", "b"]]
+    assert stores.online == [["a", "b", "c"]]
     assert outcomes(found) == [[APPLIED, REJECTED, APPLIED], [REJECTED], [APPLIED]]
     assert isinstance(found[0], PushResult)
     assert found[0].reasons == {1: "name: cannot be kept"}
@@ -182,7 +185,7 @@ def test_of_a_push_that_was_begun_before_only_what_is_missing_is_appended() -> N
     stores.held = {"b", "d"}
     before = GroupedPush(checked("a", "b", "bad", "c", "d"), BOTH, stamp=AT - 9, again=True)
     assert outcomes(written(stores, push("x"), before)) == [[APPLIED], [APPLIED, APPLIED, REJECTED, APPLIED, APPLIED]]
-    assert stores.offline == [["x", "a", "c"]]
+    assert stores.offline == [["x"], ["a", "c"]]
     assert stores.online == [["x", "a", "b", "c", "d"]]
     assert stores.stamps == [AT, AT - 9, AT - 6]
 

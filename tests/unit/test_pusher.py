@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain import Catalog, PushOutcome, PushTarget, ViewSpec
-from app.errors import NotFoundError, StoreUnavailableError
+from app.errors import NotFoundError, NotServableError, StoreUnavailableError
 from app.pushing.batch import RowBatch
 from app.pushing.due import DueRows
+from app.pushing.grouped import GroupedPush, PushResult
 from app.pushing.push import Pusher
-from app.pushing.writing import GroupedPush, GroupWriter, PushResult
+from app.pushing.writing import GroupWriter
 from tests.unit.catalogs import catalog, profile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -108,3 +109,14 @@ def test_an_online_store_that_is_down_says_what_was_kept(target: PushTarget, say
 def test_an_unknown_source_names_the_known_ones() -> None:
     with pytest.raises(NotFoundError, match="Known: events"):
         Stores().pushing()(source(profile), "nothing", [row()], BOTH)
+
+
+def test_rows_for_the_online_store_alone_need_a_view_that_is_there() -> None:
+    stores = Stores()
+    writer = GroupWriter(stores, stores, DueRows(stores, lambda: NOW), lambda: NOW)
+    pusher = Pusher(writer, lambda: NOW, timedelta(minutes=5))
+    nowhere = pusher.schema(source(hidden), "events")
+    with pytest.raises(NotServableError, match="events"):
+        pusher.require_online(nowhere, ONLINE)
+    pusher.require_online(nowhere, BOTH)
+    pusher.require_online(pusher.schema(source(hidden, profile), "events"), ONLINE)

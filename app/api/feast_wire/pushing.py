@@ -12,8 +12,8 @@ from app.api.feast_wire.views import stored_view
 from app.api.state import AppState
 from app.domain import PushTarget
 from app.errors import FieldError, InvalidRequestError, NotServableError
+from app.pushing.grouped import GroupedPush
 from app.pushing.schema import PushSchema
-from app.pushing.writing import GroupedPush
 
 _MOST_FAULTS = 100
 
