@@ -167,6 +167,8 @@ def create_app(settings: Settings) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await state.push_groups.finish()
+            if waiting := len(due):
+                log.warning("rows ahead of the clock are not online yet; those not kept offline are lost", rows=waiting)
             state.push_threads.close()
             await _release(coverage)
             state.transform_threads.close()

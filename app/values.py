@@ -9,7 +9,6 @@ out.
 from __future__ import annotations
 
 import base64
-import binascii
 import decimal
 import math
 import struct
@@ -102,9 +101,10 @@ def _bool(value: Any) -> bool:
 def _bytes(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
+    text = _string(value)
     try:
-        return base64.b64decode(_string(value), validate=True)
-    except binascii.Error:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
         raise ValueFault("expected base64") from None
 
 

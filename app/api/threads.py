@@ -69,10 +69,12 @@ class Probe:
 
     async def outcome(self) -> str:
         """`ok`, or the reason why not."""
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(in_thread(self._run))
-        done, _ = await asyncio.wait([self._running], timeout=self._timeout)
-        return self._running.result() if done else f"does not answer within {self._timeout:g} s"
+        running = self._running
+        if running is None or running.done():
+            running = self._running = asyncio.create_task(in_thread(self._run))
+        # Whoever asks at the same time may have begun the next one when this one ends.
+        done, _ = await asyncio.wait([running], timeout=self._timeout)
+        return running.result() if done else f"does not answer within {self._timeout:g} s"
 
     def _run(self) -> str:
         try:

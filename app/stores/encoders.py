@@ -48,20 +48,22 @@ def compile_encoder(field: FieldSpec) -> ColumnEncoder:
 
 
 def encode_times(times: Sequence[int | None]) -> Cells:
-    """protobuf's Timestamps of moments in microseconds since 1970, serialized; empty for None."""
+    """protobuf's Timestamps of moments in microseconds since 1970, serialized; empty for None.
+
+    Seconds are written also where they are zero, which proto3 leaves out: 1970 itself is not None, and in a clock field
+    the second of two times always begins with them (compare.lua).
+    """
     if len(times) < _FEW:
         return ListedCells(b"" if time is None else _timestamp(*divmod(time, 1_000_000)) for time in times)
     present = [time for time in times if time is not None] if None in times else times
     seconds, micros = np.divmod(np.array(present, np.int64), 1_000_000)
     parts = [_varints(_SECONDS, seconds), _varints(_NANOS, micros * 1000)]
-    for part, values in zip(parts, (seconds, micros), strict=True):
-        # proto3 leaves out what is zero.
-        part[1][values == 0] = 0
+    parts[1][1][micros == 0] = 0
     return _joined(times, present, parts)
 
 
 def _timestamp(seconds: int, micros: int) -> bytes:
-    head = _SECONDS + varint(seconds) if seconds else b""
+    head = _SECONDS + varint(seconds)
     return head + _NANOS + varint(micros * 1000) if micros else head
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
 from app.domain import ViewSpec, to_moment
-from app.errors import NotFoundError
+from app.errors import NotFoundError, NotServableError
 from app.pushing.batch import RowBatch
 from app.stores.arrow_types import arrow_type, as_type, optional_arrow_type
 from app.stores.offline_columns import SourceNames, arrow_table, source_columns, time_columns
@@ -146,9 +146,9 @@ class FeastOfflineStore:
         while True:
             await asyncio.sleep(seconds)
             try:
-                await finish_in_thread(lambda: self._compact(view.batch_source for view in self._views.values()))
-            except Exception as error:  # whatever it is, the next pushes leave parts again
-                log.warning("part files are not merged", error=type(error).__name__)
+                await finish_in_thread(lambda: self._compact(self._sources()))
+            except Exception:  # whatever it is, the next pushes leave parts again
+                log.exception("part files are not merged")
 
     def close(self) -> None:
         """Close the connections that appends have opened."""
@@ -168,6 +168,17 @@ class FeastOfflineStore:
             self._store.write_rows(self._config, source, table, replacing)
         else:
             self._store.offline_write_batch(self._config, self._feast_view(view.name), table, None)
+
+    def _sources(self) -> Iterator[Any]:
+        """Where the rows of all views are. Among the views are old versions, also of on-demand views, which have none,
+        and some that Feast cannot load any more."""
+        for name in self._views:
+            try:
+                source = getattr(self._views[name], "batch_source", None)
+            except NotServableError:
+                continue
+            if source is not None:
+                yield source
 
     def _compact(self, sources: Iterable[Any]) -> int:
         if not isinstance(self._store, FileOfflineStore):

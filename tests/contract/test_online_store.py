@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from feast.protos.feast.types.Value_pb2 import Value
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.domain import EntityKey, PushOutcome
@@ -197,9 +197,10 @@ def test_equal_events_are_decided_by_the_created_timestamp(
     assert fare(ours, key)[1] == (2.0 if outcome is APPLIED else 1.0)
 
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 # Around the lengths that seconds and nanos have as bytes, and negative ones.
 odd_moments = st.builds(
-    lambda seconds, micros: datetime.fromtimestamp(0, UTC) + SECOND * seconds + TICK * micros,
+    lambda seconds, micros: _EPOCH + SECOND * seconds + TICK * micros,
     st.sampled_from([-(10**9), -1, 0, 1, 127, 128, 2**28 - 1, 2**28, 2**31, 2**35 - 1, 2**35]),
     st.sampled_from([0, 1, 16, 17, 2_097, 2_098, 268_435, 268_436, 999_999]),
 )
@@ -207,6 +208,9 @@ odd_moments = st.builds(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=odd_moments, second=odd_moments, by_created=st.booleans())
+@example(first=_EPOCH, second=_EPOCH, by_created=False)
+@example(first=_EPOCH - SECOND, second=_EPOCH, by_created=True)
+@example(first=_EPOCH + TICK, second=_EPOCH + TICK, by_created=True)
 def test_moments_of_every_length_compare(ours: OnlineCase, first: datetime, second: datetime, by_created: bool) -> None:
     key = trip()
     times = [(NOON, moment) if by_created else (moment, NOON) for moment in (first, second)]

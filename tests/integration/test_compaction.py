@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from fastapi.testclient import TestClient
 
+from app.errors import NotServableError
 from app.main import create_app
 from app.settings import Settings
 from app.stores.definitions import apply_definitions
+from app.stores.offline import FeastOfflineStore
 from app.stores.repo import open_repo
 from tests.repos.everything import write_repo
 from tests.servers.waiting import wait_until
+
+
+class WithOldVersions(Mapping[str, Any]):
+    """The views, and what the registry may remember beside them: a version of an on-demand view, and one that Feast
+    cannot load any more."""
+
+    def __init__(self, views: Mapping[str, Any]) -> None:
+        self._views = views
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["pricing@v0", "gone@v1", *self._views])
+
+    def __len__(self) -> int:
+        return 2 + len(self._views)
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "gone@v1":
+            raise NotServableError("gone@v1 cannot be read")
+        return object() if name == "pricing@v0" else self._views[name]
+
+
+def test_old_versions_of_views_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use = FeastOfflineStore.use
+    monkeypatch.setattr(FeastOfflineStore, "use", lambda store, views: use(store, WithOldVersions(views)))
+    test_part_files_of_pushes_are_merged_in_the_background(tmp_path)
 
 
 def test_part_files_of_pushes_are_merged_in_the_background(tmp_path: Path) -> None:

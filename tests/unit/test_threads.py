@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
+from app.api.threads import Probe
 from app.errors import StoreUnavailableError
 from app.threads import DaemonThreads, awaitable, finish_in_thread, in_thread
 
@@ -160,3 +161,17 @@ def test_a_process_ends_although_its_threads_hang() -> None:
         "does not answer within 0.05 s",
         "the end",
     ]
+
+
+def test_those_who_ask_at_once_are_all_answered() -> None:
+    """One may begin the next check in the very turn of the loop in which the last one ended."""
+
+    async def ask() -> list[str]:
+        probe = Probe("store", lambda: None)
+
+        async def again_and_again() -> list[str]:
+            return [await probe.outcome() for _ in range(100)]
+
+        return [word for words in await asyncio.gather(*(again_and_again() for _ in range(8))) for word in words]
+
+    assert set(asyncio.run(ask())) == {"ok"}

@@ -51,6 +51,8 @@ def test_values_that_fit_become_native(value: Any, dtype: str, native: Any) -> N
         (1, "STRING", "expected a string"),
         ("\ud800", "STRING", "surrogate"),
         ("%%%", "BYTES", "base64"),
+        ("ü", "BYTES", "base64"),
+        (1, "BYTES", "expected a string"),
         ("yesterday", "UNIX_TIMESTAMP", "RFC 3339"),
         (True, "UNIX_TIMESTAMP", "a boolean"),
         ([1, "2"], "INT64_LIST", "at index 1"),
