@@ -89,7 +89,7 @@ class NotArrowError(FreshetError):
 
 
 class UnsupportedMediaTypeError(FreshetError):
-    """The body has a content type that the endpoint does not read."""
+    """The body has a content type or a content encoding that the endpoint does not read."""
 
     slug = "unsupported-media-type"
     title = "Unsupported media type"

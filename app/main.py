@@ -104,7 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         online_store = FeastOnlineStore(repo, settings.online_timeout)
         offline_store = FeastOfflineStore(repo, settings.offline_write_timeout)
         metadata = await asyncio.to_thread(open_metadata, settings)
-        due = DueRows(online_store, now)
+        due = DueRows(online_store, now, settings.push_queue_rows)
         catalogs = RegistryCatalogs(repo, online_store, offline_store)
         plans = PlanBook(catalogs, online_store)
         await asyncio.to_thread(_first_refresh, plans, repo)
@@ -114,15 +114,17 @@ def create_app(settings: Settings) -> FastAPI:
         repair = Repair(debts, partial(_fed, plans), online_store.ping, replay, now, settings.max_clock_skew)
         writer = GroupWriter(online_store, offline_store, due, now, coverage)
         push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
-        # Longer than anybody who lives can still be writing: waiting for its turn, for an append, and for its commit.
-        patience = max(3 * settings.push_timeout, 2 * (settings.push_timeout + settings.offline_write_timeout))
         state = AppState(
             settings=settings,
             plans=plans,
             pusher=Pusher(writer, now, settings.max_clock_skew),
             push_groups=PushGroups(writer, push_threads.run, settings.push_queue_rows),
             push_keys=IdempotentPushes(
-                PushKeys(metadata, repo.project), push_threads.run, now, timedelta(seconds=patience)
+                PushKeys(metadata, repo.project),
+                push_threads.run,
+                now,
+                beat=timedelta(seconds=settings.repair_interval),
+                patience=timedelta(seconds=settings.push_timeout),
             ),
             watermarks=StoredWatermarks(metadata, repo.project),
             push_threads=push_threads,
@@ -151,6 +153,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
             asyncio.create_task(metrics.keep_flushed()),
         ]
+        renewing = asyncio.create_task(state.push_keys.keep_renewing())
         restore = _drain_on_sigterm(state, settings.shutdown_delay)
         # Everything built so far lives as long as the process: the collector need never look at it again.
         gc.collect()
@@ -167,6 +170,9 @@ def create_app(settings: Settings) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await state.push_groups.finish()
+            # Not before: what is written still must not be taken over.
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
             if waiting := len(due):
                 log.warning("rows ahead of the clock are not online yet; those not kept offline are lost", rows=waiting)
             state.push_threads.close()

@@ -118,8 +118,8 @@ class Settings(BaseSettings):
 
     repair_interval: float = Field(default=3.0, gt=0)
     """Seconds between the heartbeats of a server that pushes to both stores, and between its looks at those of others;
-    one that has missed five is taken for dead, and what it left is brought online from the offline store. The same on
-    all servers of a project."""
+    one that has missed five is taken for dead: what it left is brought online from the offline store, and a push with
+    an Idempotency-Key that it was at is finished by the next who sends it. The same on all servers of a project."""
 
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load

@@ -52,10 +52,10 @@ class PushAnswer(BaseModel):
     summary="Push rows",
     response_model=PushAnswer,
     responses={
-        **RESPONSES,
+        **{status: RESPONSES[status] for status in (404, 422, 503)},
         400: documented("The body is not what its content type says"),
         413: documented("The body is longer than FRESHET_MAX_BODY_BYTES"),
-        415: documented("The body has a content type that is not read"),
+        415: documented("The body has a content type or a content encoding that is not read"),
         429: documented("Too many pushed rows wait to be written; retry after Retry-After seconds"),
     },
     description="Valid rows are written even where others are rejected; each row's outcome is in the answer.",
@@ -65,8 +65,8 @@ async def push(scope: Scope, receive: Receive) -> bytes:
     state = state_of_scope(scope)
     decode, key, settings = push_decoder(scope), idempotency_key(scope), state.settings
     body = await read_body(receive, settings.max_body_bytes)
-    request = decode(body, PushLimits(settings.max_push_rows, settings.max_body_bytes))
     schema = state.pusher.schema(state.plans.catalog, scope["path_params"]["push_source"])
+    request = decode(body, PushLimits(settings.max_push_rows, settings.max_body_bytes))
     state.pusher.require_online(schema, request.to)
     if key is None:
         return await _write(state, schema, request)

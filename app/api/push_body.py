@@ -66,6 +66,8 @@ def push_decoder(scope: Scope) -> Decoder:
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value.decode("latin-1").partition(";")[0].strip().lower()
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise UnsupportedMediaTypeError("A push is read without content-encoding; send its body uncompressed")
     query = scope["query_string"]
     if content_type in (_JSON, ""):
         return functools.partial(_decode_object, _options(query, {"atomic"}) if query else {})

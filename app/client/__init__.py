@@ -10,7 +10,7 @@ It needs httpx2 and nothing else of the service: neither Feast nor a server fram
 are imported when a result is asked for in their form. docs/client.md shows it at work.
 """
 
-from app.client.catalogue import FeatureService, FeatureView, Readiness
+from app.client.catalogue import FeatureService, FeatureView, PushSource, Readiness
 from app.client.clients import AsyncClient, Client
 from app.client.errors import (
     AccessDeniedError,
@@ -53,6 +53,7 @@ __all__ = [
     "ProblemError",
     "PushAnswer",
     "PushOutcome",
+    "PushSource",
     "PushTarget",
     "Readiness",
     "RefusedError",

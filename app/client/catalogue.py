@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
+from app.client.values import moment
 from app.domain import FieldSpec
 
 
@@ -92,6 +93,27 @@ class FeatureService:
             owner=body["owner"],
             description=body["description"],
             tags=dict(body["tags"]),
+        )
+
+
+@dataclass(frozen=True)
+class PushSource:
+    """A push source, and the views that it feeds. It is complete up to `watermark`, as pushes have said, last at
+    `watermark_updated_at`: aware, in UTC, None where none has said so."""
+
+    name: str
+    feature_views: Sequence[str]
+    watermark: datetime | None
+    watermark_updated_at: datetime | None
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """From a decoded answer; members that this version does not know are left out."""
+        return cls(
+            name=body["name"],
+            feature_views=tuple(body["feature_views"]),
+            watermark=moment(body["watermark"]),
+            watermark_updated_at=moment(body["watermark_updated_at"]),
         )
 
 

@@ -128,6 +128,8 @@ class Client:
     feature_view = _blocking(methods.feature_view)
     feature_services = _blocking(methods.feature_services)
     feature_service = _blocking(methods.feature_service)
+    push_sources = _blocking(methods.push_sources)
+    push_source = _blocking(methods.push_source)
     ready = _blocking(methods.ready)
 
     def close(self) -> None:
@@ -179,6 +181,8 @@ class AsyncClient:
     feature_view = _awaited(methods.feature_view)
     feature_services = _awaited(methods.feature_services)
     feature_service = _awaited(methods.feature_service)
+    push_sources = _awaited(methods.push_sources)
+    push_source = _awaited(methods.push_source)
     ready = _awaited(methods.ready)
 
     async def aclose(self) -> None:

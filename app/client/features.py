@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from app.client.columns import Column, to_arrow, to_pandas, typed
+from app.client.values import moment
 from app.domain import ValueStatus
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class EntityFeatures(_Tabular):
             entity=dict(body["entity"]),
             features=dict(body["features"]),
             statuses={name: _STATUSES[status] for name, status in body["statuses"].items()},
-            event_timestamps={view: _moment(text) for view, text in body["event_timestamps"].items()},
+            event_timestamps={view: moment(text) for view, text in body["event_timestamps"].items()},
         )
 
     def _columns(self, statuses: bool, event_timestamps: bool) -> list[Column]:
@@ -101,7 +102,7 @@ class OnlineFeatures(_Tabular):
             values=body["values"],
             statuses=[[_STATUSES[status] for status in row] for row in body["statuses"]],
             event_timestamps={
-                view: [_moment(text) for text in column] for view, column in body["event_timestamps"].items()
+                view: [moment(text) for text in column] for view, column in body["event_timestamps"].items()
             },
         )
 
@@ -129,7 +130,3 @@ def _statuses(feature: str, statuses: Sequence[ValueStatus]) -> Column:
 
 def _moments(view: str, moments: Sequence[datetime | None]) -> Column:
     return Column(f"{view}.event_timestamp", moments, "UNIX_TIMESTAMP")
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from app.client.call import JSON, Call, json_body
-from app.client.catalogue import FeatureService, FeatureView, Readiness
+from app.client.catalogue import FeatureService, FeatureView, PushSource, Readiness
 from app.client.features import EntityFeatures, OnlineFeatures
 from app.client.pushing import Encoding, PushAnswer, Rows, push_body
 from app.client.retries import Repeat
@@ -100,7 +100,7 @@ def push(
     rows: Rows,
     *,
     to: PushTarget | Literal["online", "offline", "online_and_offline"] = PushTarget.ONLINE_AND_OFFLINE,
-    watermark: datetime | None = None,
+    watermark: datetime | str | None = None,
     atomic: bool = False,
     idempotency_key: str | Literal[_Auto.AUTO] | None = AUTO,
     encoding: Encoding | None = None,
@@ -110,8 +110,8 @@ def push(
     `rows` is a list of mappings, a DataFrame (its columns, not its index) or an Arrow Table, with all join keys and
     features, and `event_timestamp` where the time of the push is not meant. Datetimes may have any zone, naive ones are
     UTC; what pandas calls missing is null, NaN anywhere else is a ValueError. `encoding` is how rows travel: by default
-    a Table as an Arrow stream, all else as JSON. `watermark`: the source is complete up to there (`rows` may be
-    empty). `atomic`: all rows or none, and InvalidRequestError where one is faulty.
+    a Table as an Arrow stream, all else as JSON. `watermark`: the source is complete up to there, a datetime or RFC
+    3339 text (`rows` may be empty). `atomic`: all rows or none, and InvalidRequestError where one is faulty.
 
     A push is retried because of its idempotency key: the server writes the rows of one key once. With
     `idempotency_key=None` it is retried only where the server certainly did nothing: no connection, or 429. To repeat a
@@ -156,6 +156,16 @@ def feature_services() -> Call[list[FeatureService]]:
 def feature_service(name: str) -> Call[FeatureService]:
     """One feature service. Raises NotFoundError."""
     return Call("GET", f"/v1/feature-services/{_segment(name)}", FeatureService.read)
+
+
+def push_sources() -> Call[list[PushSource]]:
+    """All push sources of the registry, by name, and up to where each is complete."""
+    return Call("GET", "/v1/push-sources", lambda body: [PushSource.read(each) for each in body["push_sources"]])
+
+
+def push_source(name: str) -> Call[PushSource]:
+    """One push source. Raises NotFoundError."""
+    return Call("GET", f"/v1/push-sources/{_segment(name)}", PushSource.read)
 
 
 def ready() -> Call[Readiness]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from app.client.call import JSON, json_body
 from app.client.tables import columns_of, is_frame, is_table
-from app.client.values import json_value, timestamp
+from app.client.values import json_value, moment, timestamp
 from app.domain import PushOutcome, PushTarget
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class PushAnswer:
     """What became of a push: counts, and one outcome per row in the order of the rows.
 
     `idempotency_key` is the one that was sent, or None: another push of the same rows with it changes nothing.
+    `watermark`, where one was sent: up to where the source is complete now, aware, in UTC.
     """
 
     received: int
@@ -46,6 +47,7 @@ class PushAnswer:
     rejected: int
     outcomes: Sequence[RowOutcome]
     idempotency_key: str | None = None
+    watermark: datetime | None = None
 
     @property
     def rejections(self) -> list[RowOutcome]:
@@ -66,6 +68,7 @@ class PushAnswer:
                 for entry in body["outcomes"]
             ),
             idempotency_key=idempotency_key,
+            watermark=moment(body.get("watermark")),
         )
 
 
@@ -79,7 +82,7 @@ class PushBody:
 
 
 def push_body(
-    rows: Rows, to: PushTarget, watermark: datetime | None, atomic: bool, encoding: Encoding | None
+    rows: Rows, to: PushTarget, watermark: datetime | str | None, atomic: bool, encoding: Encoding | None
 ) -> PushBody:
     """The body of a push. `encoding` None: an Arrow stream for a Table, JSON for all else.
 
@@ -87,7 +90,8 @@ def push_body(
     """
     options = {"to": to.value}
     if watermark is not None:
-        options["watermark"] = timestamp(watermark)
+        # What a text says is the server's to judge.
+        options["watermark"] = watermark if isinstance(watermark, str) else timestamp(watermark)
     all_or_nothing = [("atomic", "true")] if atomic else []
     if encoding == "arrow" or (encoding is None and is_table(rows)):
         return PushBody(_arrow_stream(rows), ARROW_STREAM, [*options.items(), *all_or_nothing])

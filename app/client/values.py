@@ -50,11 +50,19 @@ def json_value(value: Any, place: str) -> Any:
     return _scalar(value, place)
 
 
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC; what is finer than microseconds is cut off, as the server does."""
-    if hasattr(moment, "to_pydatetime"):  # a pandas.Timestamp, whose isoformat has nanoseconds
-        moment = moment.to_pydatetime(warn=False)
-    return format_timestamp(utc(moment))
+def timestamp(value: datetime) -> str:
+    """RFC 3339 in UTC; what is finer than microseconds is cut off, as the server does. Raises TypeError for what is no
+    datetime."""
+    if hasattr(value, "to_pydatetime"):  # a pandas.Timestamp, whose isoformat has nanoseconds
+        value = value.to_pydatetime(warn=False)
+    if not isinstance(value, datetime):
+        raise TypeError(f"a time must be a datetime, not {type(value).__name__}")
+    return format_timestamp(utc(value))
+
+
+def moment(text: str | None) -> datetime | None:
+    """The datetime, aware and in UTC, of a timestamp in an answer; None for null."""
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def query_value(value: Any, place: str) -> str:

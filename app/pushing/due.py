@@ -17,7 +17,7 @@ from datetime import datetime
 import structlog
 
 from app.domain import ViewSpec, to_microseconds
-from app.errors import StoreUnavailableError
+from app.errors import StoreUnavailableError, TooBusyError
 from app.pushing.batch import RowBatch
 from app.pushing.ports import OnlineWriter
 from app.threads import finish_in_thread
@@ -33,9 +33,12 @@ _Waiting = tuple[int, int, ViewSpec, RowBatch, int]
 class DueRows:
     """A queue by event timestamp, emptied into the online store by one task."""
 
-    def __init__(self, writer: OnlineWriter, clock: Callable[[], datetime]) -> None:
+    def __init__(self, writer: OnlineWriter, clock: Callable[[], datetime], most_rows: int = 100_000) -> None:
+        """Once `most_rows` wait, each counted for every view that it is for, no further push with such rows is to be
+        taken on (FRESHET_PUSH_QUEUE_ROWS); see require_room."""
         self._writer = writer
         self._clock = clock
+        self._most = most_rows
         self._heap: list[_Waiting] = []
         self._being_written: int | None = None
         self._order = itertools.count()
@@ -52,6 +55,13 @@ class DueRows:
             waiting = self._heap[0][0] if self._heap else None
             found = [event for event in (waiting, self._being_written) if event is not None]
             return min(found, default=None)
+
+    def require_room(self, events: Sequence[int]) -> None:
+        """Raises TooBusyError where too many rows wait already for one more of these event timestamps to wait."""
+        if (waiting := len(self._heap)) >= self._most and max(events, default=0) > to_microseconds(self._clock()):
+            raise TooBusyError(
+                f"{waiting} rows ahead of the clock wait to be written already (FRESHET_PUSH_QUEUE_ROWS)"
+            )
 
     def add(self, view: ViewSpec, batch: RowBatch, places: Sequence[int]) -> None:
         """Write the rows at these places of a batch, each when its event timestamp has come. From any thread."""

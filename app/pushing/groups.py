@@ -60,6 +60,7 @@ class PushGroups:
         rows = len(push.checked)
         if self._rows and self._rows + rows > self._most:
             raise TooBusyError(f"{self._rows} pushed rows wait to be written already (FRESHET_PUSH_QUEUE_ROWS)")
+        self._writer.require_room(schema, push)
         lane = self._lanes.get(schema)
         if lane is None:
             lane = self._lanes[schema] = _Lane(schema)

@@ -1,15 +1,17 @@
 """Idempotency: a push with an Idempotency-Key takes effect once, however often and wherever it is sent.
 
-The key is claimed in a ledger that all servers share before anything is written, and the answer kept beside it. A claim
-whose server died is taken over by a retry, which is given the same created timestamps: what the first try wrote online
-is then a duplicate, and what it wrote offline can be recognised.
+The key is claimed in a ledger that all servers share before anything is written, and the answer kept beside it. Whoever
+is at work renews its claim. One whose server died, and which is renewed no more, is taken over by a retry, which is
+given the same created timestamps: what the first try wrote online is then a duplicate, and what it wrote offline can be
+recognised.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+import functools
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -17,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from app.errors import FreshetError, IdempotencyKeyReusedError, StillRunningError, StoreUnavailableError
+from app.threads import in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +28,8 @@ T = TypeVar("T")
 KEPT = timedelta(hours=24)
 """How long the answer to a key is remembered."""
 _LOOK_SECONDS = 0.05
+_BEATS = 5
+"""After so many beats without a renewal the server that has a claim is taken for dead, by the clock of whoever asks."""
 
 
 class ClaimState(enum.Enum):
@@ -52,12 +57,19 @@ class Claim:
     claimed_at: datetime | None = field(default=None, compare=False)
 
 
+Held = tuple[str, str, Claim]
+"""Scope, key, and the claim of whoever is at work on it."""
+
+
 class Ledger(Protocol):
     """Where claims are kept, shared by all servers of a project. Blocks; raises StoreUnavailableError."""
 
     def claim(self, scope: str, key: str, fingerprint: str, stamp: int, now: datetime, stale: datetime) -> Claim:
-        """Claim a key of `scope` for a request with this fingerprint; a running claim from before `stale` is taken
-        over, with the stamp that it has."""
+        """Claim a key of `scope` for a request with this fingerprint; a running claim that was last renewed before
+        `stale` is taken over, with the stamp that it has."""
+
+    def renew(self, held: Collection[Held], now: datetime) -> None:
+        """Let these claims be known to be at work still."""
 
     def finish(self, scope: str, key: str, claim: Claim, answer: bytes) -> None:
         """Keep the answer of a claim. Nothing happens, here and below, where somebody else has taken it over."""
@@ -88,14 +100,18 @@ class IdempotentPushes:
         ledger: Ledger,
         run: Callable[[Callable[[], T]], Awaitable[T]],
         clock: Callable[[], datetime],
+        beat: timedelta,
         patience: timedelta,
     ) -> None:
-        """`run` runs what blocks in a thread; a claim older than `patience` is that of a server which has died, and so
-        long is a twin waited for."""
+        """`run` runs what blocks in a thread. A claim is renewed at every `beat`, the same on all servers; so long as
+        `patience` is a twin waited for."""
         self._ledger = ledger
         self._run: Callable[[Callable[[], object]], Awaitable[object]] = run  # type: ignore[assignment]
         self._clock = clock
+        self._beat = beat
         self._patience = patience
+        self._held: dict[object, Held] = {}
+        """By a token of each."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def once(
@@ -110,6 +126,24 @@ class IdempotentPushes:
         claim = await self._claim(scope, key, fingerprint, stamp)
         if claim.state is ClaimState.ANSWERED:
             return claim.answer
+        token = object()
+        self._held[token] = (scope, key, claim)
+        try:
+            answer = await self._worked(scope, key, claim, work)
+        except StillRunningError as late:
+            late.ended.add_done_callback(lambda _: self._held.pop(token))
+            raise
+        except asyncio.CancelledError:
+            # The server ends, and what was begun is written all the same: renewed until there is no server.
+            raise
+        except BaseException:
+            del self._held[token]
+            raise
+        del self._held[token]
+        return answer
+
+    async def _worked(self, scope: str, key: str, claim: Claim, work: Callable[[Claim], Awaitable[bytes]]) -> bytes:
+        """The answer of `work`, and in the ledger what became of the claim."""
         try:
             answer = await work(claim)
         except NothingDoneError as nothing:
@@ -145,10 +179,7 @@ class IdempotentPushes:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience.total_seconds()
         while True:
-            now = self._clock()
-            claim = await self._run(
-                lambda now=now: self._ledger.claim(scope, key, fingerprint, stamp, now, now - self._patience)  # type: ignore[misc]
-            )
+            claim = await self._run(functools.partial(self._claim_now, scope, key, fingerprint, stamp))
             assert isinstance(claim, Claim)  # noqa: S101 - what the ledger returns
             if claim.state is ClaimState.REUSED:
                 raise IdempotencyKeyReusedError(
@@ -159,6 +190,27 @@ class IdempotentPushes:
             if loop.time() >= deadline:
                 raise StoreUnavailableError("Another request with this Idempotency-Key is still being written")
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _claim_now(self, scope: str, key: str, fingerprint: str, stamp: int) -> Claim:
+        # The time of the thread that it has waited for: a claim must not be old when it is made.
+        now = self._clock()
+        return self._ledger.claim(scope, key, fingerprint, stamp, now, now - _BEATS * self._beat)
+
+    async def keep_renewing(self) -> None:
+        """Renew what is at work since the last beat, at every beat, until cancelled."""
+        while True:
+            before = set(self._held)
+            await asyncio.sleep(self._beat.total_seconds())
+            # Most pushes take some milliseconds: their claims are never renewed.
+            if held := [self._held[token] for token in before & self._held.keys()]:
+                try:
+                    # Not in a thread of the pushes, which may all wait for a store. One that hangs is left behind: the
+                    # next may have a connection that somebody answers.
+                    renewal = in_thread(functools.partial(self._ledger.renew, held, self._clock()))
+                    await asyncio.wait_for(renewal, self._beat.total_seconds())
+                except Exception as error:  # whatever it is, the next beat may come in time
+                    reason = error.detail if isinstance(error, FreshetError) else type(error).__name__
+                    log.warning("idempotency keys at work cannot be renewed", reason=reason)
 
     async def keep_expiring(self, seconds: float) -> None:
         """Forget old keys every so often, until cancelled."""

@@ -51,6 +51,11 @@ class GroupWriter:
         """The first of so many created timestamps that no other row is given."""
         return self._stamps.reserve(rows, to_microseconds(self._clock()))
 
+    def require_room(self, schema: PushSchema, push: GroupedPush) -> None:
+        """Raises TooBusyError where rows of the push would have to wait for their time beside too many others."""
+        if push.target.online and any(view.online and view.enabled for view in schema.views):
+            self._due.require_room(push.checked.batch.event)
+
     def write(self, schema: PushSchema, group: Sequence[GroupedPush]) -> None:
         """Write the group; afterwards each push of it has an error or a result. Blocks. From any thread."""
         now = to_microseconds(self._clock())

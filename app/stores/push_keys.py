@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.pushing.keys import Claim, ClaimState
+from app.pushing.keys import Claim, ClaimState, Held
 from app.stores.metadata import Base, MetadataStore
 
 
@@ -29,6 +30,8 @@ class PushKey(Base):
     created_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
     claimed_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
     """When somebody last began to write it; none: whoever began has given up."""
+    renewed_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+    """When whoever began was last known to be at it."""
     answer: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
 
 
@@ -43,7 +46,8 @@ class PushKeys:
         """See the protocol. One insert decides who is first; one conditional update who takes over."""
         with self._metadata.begin() as connection:
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            values = {"fingerprint": fingerprint, "stamp": stamp, "created_at": now, "claimed_at": now}
+            values = {"fingerprint": fingerprint, "stamp": stamp, "created_at": now}
+            values |= {"claimed_at": now, "renewed_at": now}
             fresh = insert(PushKey).values(project=self._project, scope=scope, key=key, **values)
             # By what it returns: psycopg does not tell how many rows such an insert has added.
             if connection.execute(fresh.on_conflict_do_nothing().returning(PushKey.key)).first():
@@ -58,11 +62,23 @@ class PushKeys:
                 return Claim(ClaimState.REUSED)
             if found.answer is not None:
                 return Claim(ClaimState.ANSWERED, found.stamp, found.answer)
-            free = sa.or_(PushKey.claimed_at.is_(None), PushKey.claimed_at < stale)
-            taken = sa.update(PushKey).where(mine, PushKey.answer.is_(None), free).values(claimed_at=now)
-            if connection.execute(taken).rowcount:
+            free = sa.or_(PushKey.claimed_at.is_(None), PushKey.renewed_at < stale)
+            taken = sa.update(PushKey).where(mine, PushKey.answer.is_(None), free)
+            if connection.execute(taken.values(claimed_at=now, renewed_at=now)).rowcount:
                 return Claim(ClaimState.TAKEN_OVER, found.stamp, claimed_at=now)
             return Claim(ClaimState.RUNNING)
+
+    def renew(self, held: Collection[Held], now: datetime) -> None:
+        """See the protocol."""
+        mine = sa.and_(
+            self._where(sa.bindparam("of_scope"), sa.bindparam("of_key")),
+            PushKey.claimed_at == sa.bindparam("since"),
+            PushKey.answer.is_(None),
+        )
+        renewed = sa.update(PushKey).where(mine).values(renewed_at=now)
+        claims = [{"of_scope": scope, "of_key": key, "since": claim.claimed_at} for scope, key, claim in held]
+        with self._metadata.begin() as connection:
+            connection.execute(renewed, claims)
 
     def finish(self, scope: str, key: str, claim: Claim, answer: bytes) -> None:
         """See the protocol."""
@@ -89,5 +105,5 @@ class PushKeys:
         """That claim and no later one, as long as it has no answer."""
         return sa.and_(self._where(scope, key), PushKey.claimed_at == claim.claimed_at, PushKey.answer.is_(None))
 
-    def _where(self, scope: str, key: str) -> sa.ColumnElement[bool]:
+    def _where(self, scope: str | sa.BindParameter[str], key: str | sa.BindParameter[str]) -> sa.ColumnElement[bool]:
         return sa.and_(PushKey.project == self._project, PushKey.scope == scope, PushKey.key == key)

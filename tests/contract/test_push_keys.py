@@ -14,6 +14,7 @@ from app.settings import Settings
 from app.stores.metadata import MetadataStore
 from app.stores.push_keys import PushKeys
 
+HOUR = timedelta(hours=1)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STALE = NOW - timedelta(seconds=10)
 LATER = NOW + timedelta(seconds=11)
@@ -63,6 +64,18 @@ def test_what_was_left_behind_is_taken_over_once_with_its_stamp(keys: PushKeys) 
     assert claim(keys, LATER, LATER_STALE).state is ClaimState.RUNNING
     keys.abandon("source", "key", taken)
     assert claim(keys, LATER, LATER_STALE) == Claim(ClaimState.TAKEN_OVER, 7)
+
+
+def test_what_is_renewed_is_not_taken_over(keys: PushKeys) -> None:
+    first = claim(keys)
+    keys.renew([("source", "key", first)], LATER)
+    assert claim(keys, LATER, LATER_STALE).state is ClaimState.RUNNING
+    much_later = LATER + (LATER - NOW)
+    second = claim(keys, much_later, much_later - (NOW - STALE))
+    assert second == Claim(ClaimState.TAKEN_OVER, 7)
+    # Who was taken over cannot hold up the next one.
+    keys.renew([("source", "key", first)], much_later + HOUR)
+    assert claim(keys, much_later + HOUR, much_later + HOUR).state is ClaimState.TAKEN_OVER
 
 
 def test_who_was_taken_over_no_longer_has_a_say(keys: PushKeys) -> None:

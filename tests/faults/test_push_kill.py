@@ -49,8 +49,8 @@ def test_what_was_acknowledged_outlives_kill_9_once_and_newest(world: PushWorld,
     kept = campaign.acknowledged
     assert len(kept) < count, "the server was killed after the end"
     check_kept_once(world.offline(), kept)
-    # A claim of the dead server is taken over nine seconds after it was made, of which the start takes most.
-    with world.serving(push_timeout="3", offline_write_timeout="1") as server:
+    # A claim of the dead server is taken over five beats after it was last renewed.
+    with world.serving(push_timeout="3", offline_write_timeout="1", repair_interval="1") as server:
         shown = online(server)
         check_not_older(shown, kept)
         assert {number for number, _ in shown.values()} <= {row.number for row in world.offline()}, "not offline first"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2 as httpx
@@ -10,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.integration.profiles import Profile
+from tests.integration.pushes import event
 
 ONLINE = "/v1/online-features"
 PUSH = "/v1/push/user_realtime_events"
@@ -114,6 +117,7 @@ def test_a_body_that_is_not_json(client: TestClient, path: str, content: bytes) 
     ("path", "body", "status", "field"),
     [
         ("/v1/push/nothing", {"rows": [{}]}, 404, None),
+        ("/v1/push/nothing", {}, 404, None),
         (PUSH, {}, 422, "rows"),
         (PUSH, {"rows": []}, 422, "rows"),
         (PUSH, {"rows": {}}, 422, "rows"),
@@ -145,6 +149,23 @@ def test_push_in_other_forms(
 ) -> None:
     response = client.post(PUSH + query, content=content, headers={"content-type": content_type})
     check_problem(response, status, field)
+
+
+def test_a_compressed_push_is_told_that_it_is(client: TestClient) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    content = gzip.compress(b'{"rows": [{}]}')
+    assert "content-encoding" in check_problem(client.post(PUSH, content=content, headers=headers), 415)["detail"]
+
+
+def test_rows_ahead_of_the_clock_are_refused_where_too_many_wait(profile: Profile) -> None:
+    ahead, past = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (1, -1))
+    with profile.client(push_queue_rows=1) as client:
+        assert client.post(PUSH, json={"rows": [event("ahead", ahead)]}).json()["applied"] == 1
+        refused = client.post(PUSH, json={"rows": [event("ahead", ahead)]})
+        assert "1 rows ahead of the clock" in check_problem(refused, 429)["detail"]
+        assert refused.headers["retry-after"]
+        assert client.post(PUSH, json={"rows": [event("ahead", past)]}).status_code == 200
+        assert client.post(PUSH, json={"rows": [event("ahead", ahead)], "to": "offline"}).status_code == 200
 
 
 def test_a_push_that_is_too_long_is_refused(profile: Profile) -> None:

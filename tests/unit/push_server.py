@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from app.values import format_timestamp, parse_timestamp
+
 ARROW = "application/vnd.apache.arrow.stream"
 
 
@@ -60,7 +62,9 @@ class PushServer:
         self.rows += [row for place, row in enumerate(rows) if place not in bad]
         self.targets.append(said["to"])
         self.watermarks += [said["watermark"]] if "watermark" in said else []
-        counts = {"received": len(rows), "applied": len(rows) - len(bad), "rejected": len(bad)}
+        # As the server does: in UTC.
+        moved = {"watermark": format_timestamp(parse_timestamp(said["watermark"]))} if "watermark" in said else {}
+        counts = {**moved, "received": len(rows), "applied": len(rows) - len(bad), "rejected": len(bad)}
         return JSONResponse({**counts, "late": 0, "duplicate": 0, "outcomes": outcomes})
 
 

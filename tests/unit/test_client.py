@@ -167,6 +167,26 @@ def test_the_catalogue(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_push_sources_and_up_to_where_they_are_complete(kind: str) -> None:
+    idle: dict[str, Any] = {"name": "idle", "feature_views": [], "watermark": None, "watermark_updated_at": None}
+    known = {
+        **idle,
+        "name": "a/b",
+        "feature_views": ["va"],
+        "watermark": "2026-01-02T03:04:05Z",
+        "watermark_updated_at": "2026-01-02T03:04:06.5Z",
+    }
+    world = World(kind, [ok({"push_sources": [known, idle]}), ok(known)])
+    first, second = world.ask("push_sources")
+    assert first == world.ask("push_source", "a/b")
+    assert first.feature_views == ("va",)
+    assert first.watermark == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert first.watermark_updated_at == datetime(2026, 1, 2, 3, 4, 6, 500_000, tzinfo=UTC)
+    assert (second.watermark, second.watermark_updated_at) == (None, None)
+    assert [request.url.raw_path for request in world.requests] == [b"/v1/push-sources", b"/v1/push-sources/a%2Fb"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_not_ready_is_no_error(kind: str) -> None:
     body = {"status": "not ready", "checks": {"online_store": "Redis does not answer"}, "registry_age_seconds": None}
 

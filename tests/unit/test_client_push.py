@@ -75,8 +75,13 @@ def test_no_rows_and_a_watermark_say_that_an_idle_source_is_complete() -> None:
     server = PushServer()
     push(server, [], watermark=pd.Timestamp("2026-01-02T03:04:05.123456789"))
     push(server, FRAME[:0], watermark=datetime(2026, 1, 2))  # noqa: DTZ001
-    assert server.watermarks == ["2026-01-02T03:04:05.123456Z", "2026-01-02T00:00:00Z"]
+    answer = push(server, [], watermark="2026-01-03T01:00:00+01:00")
+    assert server.watermarks == ["2026-01-02T03:04:05.123456Z", "2026-01-02T00:00:00Z", "2026-01-03T01:00:00+01:00"]
     assert server.rows == []
+    assert answer.watermark == datetime(2026, 1, 3, tzinfo=UTC)
+    assert push(server, ROWS).watermark is None
+    with pytest.raises(TypeError, match="a datetime, not int"):
+        push(server, [], watermark=7)
 
 
 @given(st.integers(0, 4), st.sampled_from([ROWS, TABLE, FRAME]))

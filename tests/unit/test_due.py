@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from app.domain import PushOutcome, ViewSpec, to_microseconds, to_moment
-from app.errors import StoreUnavailableError
+from app.errors import StoreUnavailableError, TooBusyError
 from app.pushing.batch import RowBatch
 from app.pushing.due import DueRows
 from tests.unit.catalogs import profile
@@ -104,3 +106,19 @@ def test_a_row_that_comes_while_another_is_written_is_kept() -> None:
     due.add(profile, rows(NOW, user="first"), [0])
     assert due.write_due()
     assert store.written == [NOW, NOW - SECOND]
+
+
+def test_a_row_of_the_future_is_refused_where_too_many_wait_and_any_other_is_not() -> None:
+    store = Store()
+    due = DueRows(store, lambda: store.now, most_rows=2)
+    ahead = rows(NOW, NOW + SECOND)
+    due.require_room(ahead.event)
+    due.add(profile, rows(NOW + SECOND, NOW + SECOND), [0, 1])
+    with pytest.raises(TooBusyError, match="2 rows ahead of the clock"):
+        due.require_room(ahead.event)
+    due.require_room(rows(NOW, NOW - SECOND).event)
+    due.require_room([])
+    store.now += SECOND
+    due.require_room(ahead.event)
+    assert due.write_due()
+    due.require_room(rows(NOW + 2 * SECOND).event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.errors import IdempotencyKeyReusedError, InvalidRequestError, StillRunningError, StoreUnavailableError
-from app.pushing.keys import KEPT, Claim, ClaimState, IdempotentPushes, NothingDoneError
+from app.pushing.keys import KEPT, Claim, ClaimState, Held, IdempotentPushes, NothingDoneError
 
 
 def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -35,6 +35,7 @@ class Entry:
     stamp: int
     created: datetime
     claimed: datetime | None
+    renewed: datetime
     answer: bytes | None = None
 
 
@@ -47,23 +48,34 @@ class Memory:
         self.expired = asyncio.Event()
         self.asked = asyncio.Event()
         """Somebody has asked for a key that another is at work on."""
+        self.renewed = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
 
     def claim(self, scope: str, key: str, fingerprint: str, stamp: int, now: datetime, stale: datetime) -> Claim:
         if self.broken:
             raise StoreUnavailableError("the ledger is away")
         entry = self.entries.get((scope, key))
         if entry is None:
-            self.entries[scope, key] = Entry(fingerprint, stamp, now, now)
+            self.entries[scope, key] = Entry(fingerprint, stamp, now, now, now)
             return Claim(ClaimState.MINE, stamp, claimed_at=now)
         if entry.fingerprint != fingerprint:
             return Claim(ClaimState.REUSED)
         if entry.answer is not None:
             return Claim(ClaimState.ANSWERED, entry.stamp, entry.answer)
-        if entry.claimed is None or entry.claimed < stale:
-            entry.claimed = now
+        if entry.claimed is None or entry.renewed < stale:
+            entry.claimed = entry.renewed = now
             return Claim(ClaimState.TAKEN_OVER, entry.stamp, claimed_at=now)
         self.asked.set()
         return Claim(ClaimState.RUNNING)
+
+    def renew(self, held: Collection[Held], now: datetime) -> None:
+        self.loop.call_soon_threadsafe(self.renewed.set)
+        if self.broken:
+            raise StoreUnavailableError("the ledger is away")
+        for scope, key, claim in held:
+            entry = self.entries[scope, key]
+            if entry.claimed == claim.claimed_at and entry.answer is None:
+                entry.renewed = now
 
     def finish(self, scope: str, key: str, claim: Claim, answer: bytes) -> None:
         if self.broken:
@@ -114,8 +126,10 @@ class Work:
         return b"answer %d" % len(self.claims)
 
 
-def pushes(ledger: Memory, seconds: float = 5.0) -> IdempotentPushes:
-    return IdempotentPushes(ledger, run, lambda: NOW, timedelta(seconds=seconds))
+def pushes(
+    ledger: Memory, seconds: float = 5.0, clock: Callable[[], datetime] = lambda: NOW, beat: float = 3.0
+) -> IdempotentPushes:
+    return IdempotentPushes(ledger, run, clock, timedelta(seconds=beat), timedelta(seconds=seconds))
 
 
 def once(pushes: IdempotentPushes, work: Work, fingerprint: str = "f", stamp: int = 1) -> Awaitable[bytes]:
@@ -198,6 +212,85 @@ async def test_what_goes_on_after_its_answer_is_not_taken_over_before_it_ends() 
     ended.set_result(None)
     assert await twin == b"answer 2"
     assert [claim.state for claim in work.claims] == [ClaimState.MINE, ClaimState.TAKEN_OVER]
+
+
+@in_loop
+async def test_what_is_at_work_is_renewed_and_so_not_taken_over_however_long_it_waits() -> None:
+    ledger, work, later = Memory(), Work(), NOW
+    work.go.clear()
+    keys = pushes(ledger, clock=lambda: later, beat=0.01)
+    beating = asyncio.create_task(keys.keep_renewing())
+    asked = asyncio.ensure_future(once(keys, work))
+    await work.begun.wait()
+    later = NOW + HOUR
+    # One that fails is followed by the next.
+    for ledger.broken in (True, False):
+        ledger.renewed.clear()
+        await asyncio.wait_for(ledger.renewed.wait(), 30)
+    with pytest.raises(StoreUnavailableError, match="still being written"):
+        await once(pushes(ledger, seconds=0.01, clock=lambda: NOW + HOUR), work)
+    work.go.set()
+    assert await asked == b"answer 1"
+    assert len(work.claims) == 1
+    beating.cancel()
+
+
+@in_loop
+async def test_a_claim_that_nobody_renews_is_taken_over_after_five_beats() -> None:
+    ledger, work = Memory(), Work()
+    ledger.claim("source", "key", "f", 1, NOW, NOW)
+    beat = timedelta(seconds=3)
+    with pytest.raises(StoreUnavailableError, match="still being written"):
+        await once(pushes(ledger, seconds=0.01, clock=lambda: NOW + 5 * beat), work)
+    assert await once(pushes(ledger, clock=lambda: NOW + 5 * beat + timedelta(microseconds=1)), work) == b"answer 1"
+
+
+@in_loop
+async def test_a_claim_is_as_old_as_its_thread_and_not_as_the_wait_for_one() -> None:
+    ledger, later = Memory(), NOW
+
+    async def run_late(work: Callable[[], Any]) -> Any:
+        nonlocal later
+        later += HOUR
+        return work()
+
+    keys = IdempotentPushes(ledger, run_late, lambda: later, timedelta(seconds=3), timedelta(seconds=5))
+    work = Work()
+    work.go.clear()
+    asked = asyncio.ensure_future(once(keys, work))
+    await work.begun.wait()
+    assert ledger.entries["source", "key"].renewed == NOW + HOUR
+    work.go.set()
+    await asked
+
+
+@in_loop
+async def test_what_is_begun_is_renewed_although_whoever_asked_is_cut_off() -> None:
+    """It is written all the same, while the server ends."""
+    work = Work()
+    work.go.clear()
+    keys = pushes(Memory())
+    asked = asyncio.ensure_future(once(keys, work))
+    await work.begun.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert len(keys._held) == 1
+
+
+@in_loop
+async def test_what_has_ended_is_renewed_no_more() -> None:
+    """Its claim may be somebody else's by then; what goes on after its answer has not ended."""
+    ledger, ended = Memory(), asyncio.get_running_loop().create_future()
+    keys = pushes(ledger)
+    await once(keys, Work())
+    assert not keys._held
+    with pytest.raises(StillRunningError):
+        await keys.once("source", "another", "f", 1, Work(StillRunningError("too slow", ended)))
+    assert len(keys._held) == 1
+    ended.set_result(None)
+    await asyncio.sleep(0)
+    assert not keys._held
 
 
 @in_loop

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.push_body import PushRequest, idempotency_key
+from app.api.push_body import PushRequest, idempotency_key, push_decoder
 from app.domain import PushTarget
 from app.errors import FreshetError, InvalidRequestError, NotJsonError, UnsupportedMediaTypeError
 from tests.unit.push_forms import ARROW, JSON, NDJSON, checked, decode, fault_of, stream
@@ -54,6 +54,14 @@ def test_numbers_that_are_no_json_are_the_rows_fault_alone() -> None:
 )
 def test_a_query_that_says_something_else_is_refused_by_name(query: str, field: str) -> None:
     assert fault_of(InvalidRequestError, b'{"rows": [1]}', JSON, query) == field
+
+
+def test_a_compressed_body_is_told_apart_from_a_faulty_one() -> None:
+    for encoding in (b"gzip", b"BR"):
+        with pytest.raises(UnsupportedMediaTypeError, match="uncompressed"):
+            push_decoder({"headers": [(b"content-encoding", encoding)], "query_string": b""})
+    for encoding in (b"", b"Identity"):
+        push_decoder({"headers": [(b"content-encoding", encoding)], "query_string": b""})
 
 
 def test_very_many_empty_lines_are_not_looked_at() -> None:
