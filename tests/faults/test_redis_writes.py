@@ -200,3 +200,31 @@ def test_a_certificate_of_a_stranger(tmp_path: Path) -> None:
             }
             with opened(tmp_path / "repo", online_store) as case, refused(says):
                 case.write(row(trip(), NOON, 1.0))
+
+
+def test_a_redis_that_has_lost_the_script_is_told_it_again(tmp_path: Path, private_redis: RedisServer) -> None:
+    """Of several scripts that are sent at once all find it missing."""
+    with opened(tmp_path, private_redis.online_store) as case:
+        keys = [trip() for _ in range(250)]
+        for count, moment in ((250, NOON), (250, NOON + SECOND), (1, NOON + 2 * SECOND)):
+            private_redis.command("SCRIPT", "FLUSH")
+            written = case.write(*(row(key, moment, float(place)) for place, key in enumerate(keys[:count])))
+            assert written == [PushOutcome.APPLIED] * count
+        assert [fare(case, key) for key in keys] == [float(place) for place in range(250)]
+
+
+@pytest.mark.parametrize("place", [0, 249])
+def test_what_redis_refuses_of_many_scripts_is_told(tmp_path: Path, private_redis: RedisServer, place: int) -> None:
+    with opened(tmp_path, private_redis.online_store) as case:
+        case.write(row(trip(), NOON, 1.0))  # so that Redis knows the script
+        keys = [trip() for _ in range(250)]
+        private_redis.command("SET", redis_key(case, keys[place]), "somebody else's")
+        rows = [row(key, NOON, 1.0) for key in keys]
+        with refused(r"Redis refuses the command \(WRONGTYPE\)"):
+            case.write(*rows)
+        private_redis.command("DEL", redis_key(case, keys[place]))
+        # The other scripts ran, and nothing is left on the connection from before.
+        again = case.write(*rows)
+        assert again[place] is PushOutcome.APPLIED
+        assert again[100:200] == [PushOutcome.DUPLICATE] * 100
+        assert case.write(*rows) == [PushOutcome.DUPLICATE] * 250
