@@ -137,8 +137,13 @@ class PushSchema:
             if name in columns
         }
         count = len(positions)
-        event = self._event_times(columns, count, now, faults)
-        batch = RowBatch(native, event, self._times(columns, self._created, count, faults))
+        given = self._times(columns, self._event, count, faults)
+        event = [now if moment is None else moment for moment in given]
+        created = self._times(columns, self._created, count, faults)
+        self._refuse_ahead(event, now, "", faults)
+        # One of them would hold off every correction of its row, as an event would hold off the entity's rows.
+        self._refuse_ahead(created, now, f"{CREATED_TIMESTAMP}: ", faults)
+        batch = RowBatch(native, event, created)
         if not faults:
             return CheckedRows(positions, batch, ())
         good = [place for place in range(count) if place not in faults]
@@ -181,17 +186,14 @@ class PushSchema:
                 native.append(None)
         return native
 
-    def _event_times(self, columns: Mapping[str, Sequence[Any]], count: int, now: int, faults: Faults) -> Sequence[int]:
-        given = self._times(columns, self._event, count, faults)
-        event = [now if moment is None else moment for moment in given]
+    def _refuse_ahead(self, moments: Sequence[int | None], now: int, of_what: str, faults: Faults) -> None:
         latest = now + self._skew // timedelta(microseconds=1)
-        if max(event) > latest:
-            for place, moment in enumerate(event):
-                if moment > latest:
+        if max(filter(None, moments), default=now) > latest:
+            for place, moment in enumerate(moments):
+                if moment is not None and moment > latest:
                     shown = format_timestamp(to_moment(moment))
-                    text = f"{shown} is more than {self._skew} ahead of the server's clock"
+                    text = f"{of_what}{shown} is more than {self._skew} ahead of the server's clock"
                     faults[place].append(RowFault(FaultCode.FUTURE_TIMESTAMP, text))
-        return event
 
     @staticmethod
     def _times(

@@ -77,6 +77,10 @@ def reason(**changes: Any) -> str:
         ({"ts": "yesterday"}, "wrong_type: ts: expected a time in RFC 3339"),
         ({"made": 1e20}, "wrong_type: made: expected a time in RFC 3339"),
         ({"event_timestamp": "2026-11-22T12:05:00.000001Z"}, "future_timestamp: 2026-11-22T12:05:00.000001Z is more"),
+        (
+            {"made": "2026-11-22T12:05:00.000001Z"},
+            "future_timestamp: created_timestamp: 2026-11-22T12:05:00.000001Z is more than 0:05:00 ahead",
+        ),
     ],
 )
 def test_a_fault_has_its_code_and_its_words_alone_and_among_many(changes: dict[str, Any], said: str) -> None:
