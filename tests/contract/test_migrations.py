@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -33,3 +35,12 @@ def test_who_has_migrated_holds_up_nobody_who_found_it_to_do_as_well(url: str, m
     threads.close()
     first.close()
     second.close()
+
+
+def test_a_file_takes_one_sync_per_commit(tmp_path: Path) -> None:
+    path = tmp_path / "freshet.db"
+    store = MetadataStore(Settings(database_url=f"sqlite:///{path}"))
+    store.upgrade()
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
