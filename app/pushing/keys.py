@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 KEPT = timedelta(hours=24)
 """How long the answer to a key is remembered."""
-_LOOK_SECONDS = 0.05
+_FIRST_LOOK, _LONGEST_LOOK = 0.02, 0.5
+"""Seconds between looks at a claim of somebody else, twice as long each time: a dead server may leave many behind."""
 _BEATS = 5
 """After so many beats without a renewal the server that has a claim is taken for dead, by the clock of whoever asks."""
 
@@ -178,6 +179,7 @@ class IdempotentPushes:
         """The claim once it is no longer somebody else's."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience.total_seconds()
+        look = _FIRST_LOOK
         while True:
             claim = await self._run(functools.partial(self._claim_now, scope, key, fingerprint, stamp))
             assert isinstance(claim, Claim)  # noqa: S101 - what the ledger returns
@@ -189,7 +191,8 @@ class IdempotentPushes:
                 return claim
             if loop.time() >= deadline:
                 raise StoreUnavailableError("Another request with this Idempotency-Key is still being written")
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(look)
+            look = min(2 * look, _LONGEST_LOOK)
 
     def _claim_now(self, scope: str, key: str, fingerprint: str, stamp: int) -> Claim:
         # The time of the thread that it has waited for: a claim must not be old when it is made.

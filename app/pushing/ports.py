@@ -28,11 +28,12 @@ class OfflineWriter(Protocol):
         CommitUnknownError says that the rows may be kept.
         """
 
-    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
-        """The places of the rows that it does not have: none with the same key, event and created timestamp.
+    def missing(self, views: Sequence[ViewSpec], batches: Sequence[RowBatch]) -> list[Sequence[int]]:
+        """Of each batch the places of the rows that it does not have: none with the same key, event and created
+        timestamp.
 
-        Where it cannot compare created timestamps the first row speaks for all: one of its key and event timestamp is
-        taken for it. Raises StoreUnavailableError.
+        Where it cannot compare created timestamps the first row of a batch speaks for all of it: one of its key and
+        event timestamp is taken for it. Raises StoreUnavailableError.
         """
 
 

@@ -90,12 +90,15 @@ class GroupWriter:
 
     def _leave_out_kept(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush]) -> None:
         """Append no row again of a push that was begun before, and went so far."""
-        for push in group:
-            if push.again and push.places and push.error is None:
-                try:
-                    push.unkept = self._offline.missing(views, push.batch)
-                except StoreUnavailableError as error:
-                    push.fail(error)
+        again = [push for push in group if push.again and push.places and push.error is None]
+        if not again:
+            return
+        try:
+            for push, missing in zip(again, self._offline.missing(views, [push.batch for push in again]), strict=True):
+                push.unkept = missing
+        except StoreUnavailableError as error:
+            for push in again:
+                push.fail(error)
 
     def _write_offline(self, views: Sequence[ViewSpec], group: Sequence[GroupedPush]) -> None:
         waiting = deque([group])

@@ -21,6 +21,7 @@ from app.stores.offline_columns import SourceNames, arrow_table, source_columns,
 from app.stores.offline_copy import CopyAppender
 from app.stores.offline_files import FileOfflineStore
 from app.stores.offline_postgres import PostgreSQLOfflineStore
+from app.stores.offline_recorded import spans, tuples, unknown
 from app.stores.offline_sources import compact_source, is_parquet, is_remote
 from app.stores.offline_tables import table_name
 from app.stores.repo import FeastRepo
@@ -104,19 +105,28 @@ class FeastOfflineStore:
         else:
             self._store.offline_write_batch(self._config, to.view, table, None)
 
-    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
+    def missing(self, views: Sequence[ViewSpec], batches: Sequence[RowBatch]) -> list[Sequence[int]]:
         """See app.pushing.ports.OfflineWriter."""
         view = views[0]
         names = [field.name for field in view.join_keys]
-        keys = [tuple(batch.columns[name][place] for name in names) for place in range(len(batch))]
-        created, made = self._source(view).created_timestamp_column, [one for one in batch.created if one is not None]
-        if not created or len(made) < len(batch) or not _is_ours(self._store, self._source(view)):
-            event = to_moment(batch.event[0])
-            return [] if keys[0] in _tuples(self.newest(view, event, event), names) else range(len(batch))
-        found = self._recorded(view, created, to_moment(min(made)), to_moment(max(made)))
-        stored = _tuples(found, [*names, "event_timestamp", "created_timestamp"])
-        rows = zip(keys, map(to_moment, batch.event), map(to_moment, made), strict=True)
-        return [place for place, (key, *times) in enumerate(rows) if (*key, *times) not in stored]
+        created = self._source(view).created_timestamp_column
+        if not created or not _is_ours(self._store, self._source(view)):
+            return [self._missing_at_all(view, names, batch) for batch in batches]
+        compared = [batch for batch in batches if None not in batch.created]
+        known: set[tuple[Any, ...]] = set()
+        # What a dead server leaves is many small pushes of the same moment: a look for each would take minutes.
+        for first, last in spans(compared):
+            found = self._recorded(view, created, to_moment(first), to_moment(last))
+            known |= tuples(found, [*names, "event_timestamp", "created_timestamp"])
+        return [
+            self._missing_at_all(view, names, batch) if None in batch.created else unknown(batch, names, known)
+            for batch in batches
+        ]
+
+    def _missing_at_all(self, view: ViewSpec, names: Sequence[str], batch: RowBatch) -> Sequence[int]:
+        """All rows, or none where there is one with the key and the event timestamp of the first."""
+        event, key = to_moment(batch.event[0]), tuple(batch.columns[name][0] for name in names)
+        return [] if key in tuples(self.newest(view, event, event), names) else range(len(batch))
 
     def _recorded(self, view: ViewSpec, created: str, first: datetime, last: datetime) -> pa.Table:
         """Join keys and times of the rows created from `first` to `last`; of rows alike in these, one."""
@@ -228,10 +238,6 @@ def _is_ours(store: Any, source: Any) -> bool:
     if isinstance(store, FileOfflineStore):
         return is_parquet(source) and not is_remote(source)
     return isinstance(store, PostgreSQLOfflineStore)
-
-
-def _tuples(table: pa.Table, names: Sequence[str]) -> set[tuple[Any, ...]]:
-    return {tuple(row[name] for name in names) for row in table.to_pylist()}
 
 
 def _micros(moment: datetime) -> int:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.errors import ConfigurationError, FieldError, UnstorableRowsError
+from app.pushing.batch import RowBatch
 from tests.contract.offline import NOON, READINGS, SOURCES, OfflineCase, batch, opened, sensors, write_offline_repo
 from tests.servers import Database, Postgres
 
@@ -82,16 +83,29 @@ def test_which_rows_of_a_batch_are_missing_is_told_by_their_created_timestamps(o
         "labels": [None] * 3,
     }
     rows = batch(columns)
-    assert list(offline.store.missing(views, rows)) == [0, 1, 2]
+
+    def missing(*batches: RowBatch) -> list[int]:
+        """Of the last of the batches; what else is asked for at the same time changes nothing."""
+        return list(offline.store.missing(views, batches)[-1])
+
+    assert missing(rows) == [0, 1, 2]
     # A correction of each, made later, is another row.
     offline.store.append_batch(views, replace(rows, created=[one + 1_000_000 for one in rows.created if one]))
-    assert list(offline.store.missing(views, rows)) == [0, 1, 2]
+    assert missing(rows) == [0, 1, 2]
     offline.store.append_batch(views, rows.take([1]))
-    assert list(offline.store.missing(views, rows)) == [0, 2]
+    assert missing(rows) == [0, 2]
     offline.store.append_batch(views, rows.take([2, 0]))
-    assert list(offline.store.missing(views, rows)) == []
+    assert missing(rows) == []
     another_day = replace(rows, event=[one + 1 for one in rows.event])
-    assert list(offline.store.missing(views, another_day)) == [0, 1, 2]
+    assert missing(another_day) == [0, 1, 2]
+    assert missing(another_day, rows) == []
+    long_ago = replace(rows, created=[one - 10**9 for one in rows.created if one])
+    assert missing(rows, long_ago) == [0, 1, 2]
+    offline.store.append_batch(views, long_ago.take([2]))
+    assert missing(rows, another_day, long_ago) == [0, 1]
+    assert missing(long_ago, rows) == []
+    unstamped = replace(rows, created=[None] * 3)
+    assert missing(rows, unstamped) == []  # the first of them is there, whatever its created timestamp
 
 
 def test_rows_that_cannot_be_kept_are_named_and_none_is_written(offline: OfflineCase) -> None:

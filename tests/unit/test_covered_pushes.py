@@ -45,9 +45,9 @@ class World:
             raise self.offline_error
         self.table.log.append("offline")
 
-    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
+    def missing(self, views: Sequence[ViewSpec], batches: Sequence[RowBatch]) -> list[Sequence[int]]:
         self.table.log.append("missing")
-        return []
+        return [[] for _ in batches]
 
     def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.online_error:

@@ -43,6 +43,7 @@ class Stores:
         self.online: list[list[str]] = []
         self.stamps: list[int | None] = []
         self.held: set[str] = set()
+        self.looks = 0
         self.offline_error: Exception | None = None
         self.online_error: Exception | None = None
 
@@ -56,8 +57,11 @@ class Stores:
         self.offline.append(users)
         self.stamps += batch.created
 
-    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
-        return [place for place, user in enumerate(batch.columns["user_id"]) if user not in self.held]
+    def missing(self, views: Sequence[ViewSpec], batches: Sequence[RowBatch]) -> list[Sequence[int]]:
+        self.looks += 1
+        return [
+            [place for place, user in enumerate(batch.columns["user_id"]) if user not in self.held] for batch in batches
+        ]
 
     def write(self, view: ViewSpec, batch: RowBatch) -> list[PushOutcome]:
         if self.online_error:
@@ -178,6 +182,7 @@ def test_a_push_that_was_begun_before_is_appended_only_where_it_is_not_held() ->
     assert stores.offline == [["b", "c"]]
     assert stores.online == [["a", "b", "c"]]
     assert stores.stamps == [AT - 9, AT]
+    assert stores.looks == 1, "one look for all of them"
 
 
 def test_of_a_push_that_was_begun_before_only_what_is_missing_is_appended() -> None:

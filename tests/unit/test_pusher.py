@@ -43,8 +43,8 @@ class Stores:
         self.log.append(f"offline {'+'.join(view.name for view in views)} {len(batch)}")
         self.created += batch.created
 
-    def missing(self, views: Sequence[ViewSpec], batch: RowBatch) -> Sequence[int]:
-        return range(len(batch))
+    def missing(self, views: Sequence[ViewSpec], batches: Sequence[RowBatch]) -> list[Sequence[int]]:
+        return [range(len(batch)) for batch in batches]
 
     def pushing(self) -> Callable[[Catalog, str, Sequence[object], PushTarget], PushResult]:
         """What checks and writes a push."""
