@@ -129,13 +129,14 @@ class FeastOfflineStore:
         return [] if key in tuples(self.newest(view, event, event), names) else range(len(batch))
 
     def _recorded(self, view: ViewSpec, created: str, first: datetime, last: datetime) -> pa.Table:
-        """Join keys and times of the rows created from `first` to `last`; of rows alike in these, one."""
+        """Join keys, event and created timestamps of the rows created from `first` to `last`."""
         source, columns = self._source(view), SourceNames(view)
         keys = [columns.stored(field.name) for field in view.join_keys]
         job = self._store.pull_latest_from_table_or_query(
             config=self._config,
             data_source=source,
-            join_key_columns=[*keys, source.timestamp_field],
+            # With both times among the keys the newest row per key is every row.
+            join_key_columns=[*keys, source.timestamp_field, created],
             feature_name_columns=[],
             timestamp_field=created,
             created_timestamp_column=None,

@@ -104,6 +104,11 @@ def test_which_rows_of_a_batch_are_missing_is_told_by_their_created_timestamps(o
     offline.store.append_batch(views, long_ago.take([2]))
     assert missing(rows, another_day, long_ago) == [0, 1]
     assert missing(long_ago, rows) == []
+    # Of two rows alike but in their created timestamps both are there, and one a moment later is not.
+    again = replace(rows, created=[one + 1 for one in rows.created if one])
+    offline.store.append_batch(views, again)
+    assert missing(again, rows) == missing(rows, again) == []
+    assert missing(replace(rows, created=[one + 2 for one in rows.created if one])) == [0, 1, 2]
     unstamped = replace(rows, created=[None] * 3)
     assert missing(rows, unstamped) == []  # the first of them is there, whatever its created timestamp
 
