@@ -191,7 +191,7 @@ class IdempotentPushes:
                 return claim
             if loop.time() >= deadline:
                 raise StoreUnavailableError("Another request with this Idempotency-Key is still being written")
-            await asyncio.sleep(look)
+            await asyncio.sleep(min(look, deadline - loop.time()))
             look = min(2 * look, _LONGEST_LOOK)
 
     def _claim_now(self, scope: str, key: str, fingerprint: str, stamp: int) -> Claim:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 
+import structlog
+
 from app.domain import PushOutcome, PushTarget, ViewSpec, to_microseconds
 from app.errors import CommitUnknownError, FreshetError, InvalidRequestError, StoreUnavailableError, UnstorableRowsError
 from app.pushing.batch import RowBatch
@@ -16,6 +18,8 @@ from app.pushing.grouped import GroupedPush
 from app.pushing.ports import OfflineWriter, OnlineWriter
 from app.pushing.schema import PushSchema
 from app.pushing.stamps import Stamps, stamped
+
+log = structlog.get_logger(__name__)
 
 _AHEAD = "ahead of the clock: written online when it is due"
 _LATE = "older than what is stored"
@@ -96,7 +100,11 @@ class GroupWriter:
         try:
             for push, missing in zip(again, self._offline.missing(views, [push.batch for push in again]), strict=True):
                 push.unkept = missing
-        except StoreUnavailableError as error:
+        except Exception as error:  # whatever it is, the others of the group have nothing to do with it
+            if not isinstance(error, FreshetError):
+                log.exception("the offline store cannot be asked for what it has")
+                reason = f"The offline store cannot be asked for what it has ({type(error).__name__})"
+                error = StoreUnavailableError(f"{reason}. {_UNKNOWN}")
             for push in again:
                 push.fail(error)
 

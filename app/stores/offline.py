@@ -21,7 +21,7 @@ from app.stores.offline_columns import SourceNames, arrow_table, source_columns,
 from app.stores.offline_copy import CopyAppender
 from app.stores.offline_files import FileOfflineStore
 from app.stores.offline_postgres import PostgreSQLOfflineStore
-from app.stores.offline_recorded import spans, tuples, unknown
+from app.stores.offline_recorded import created_at, spans, tuples, unknown
 from app.stores.offline_sources import compact_source, is_parquet, is_remote
 from app.stores.offline_tables import table_name
 from app.stores.repo import FeastRepo
@@ -115,8 +115,9 @@ class FeastOfflineStore:
         compared = [batch for batch in batches if None not in batch.created]
         known: set[tuple[Any, ...]] = set()
         # What a dead server leaves is many small pushes of the same moment: a look for each would take minutes.
-        for first, last in spans(compared):
-            found = self._recorded(view, created, to_moment(first), to_moment(last))
+        moments = {one for batch in compared for one in batch.created if one is not None}
+        for first, last in spans(moments):
+            found = created_at(self._recorded(view, created, to_moment(first), to_moment(last)), moments)
             known |= tuples(found, [*names, "event_timestamp", "created_timestamp"])
         return [
             self._missing_at_all(view, names, batch) if None in batch.created else unknown(batch, names, known)
@@ -125,8 +126,9 @@ class FeastOfflineStore:
 
     def _missing_at_all(self, view: ViewSpec, names: Sequence[str], batch: RowBatch) -> Sequence[int]:
         """All rows, or none where there is one with the key and the event timestamp of the first."""
-        event, key = to_moment(batch.event[0]), tuple(batch.columns[name][0] for name in names)
-        return [] if key in tuples(self.newest(view, event, event), names) else range(len(batch))
+        event = to_moment(batch.event[0])
+        row = (*(batch.columns[name][0] for name in names), event)
+        return [] if row in tuples(self.newest(view, event, event), [*names, "event_timestamp"]) else range(len(batch))
 
     def _recorded(self, view: ViewSpec, created: str, first: datetime, last: datetime) -> pa.Table:
         """Join keys, event and created timestamps of the rows created from `first` to `last`."""
@@ -143,7 +145,11 @@ class FeastOfflineStore:
             start_date=first,
             end_date=last,
         )
-        return columns.shown(job.to_arrow(), source.timestamp_field, created)
+        table = columns.shown(job.to_arrow(), source.timestamp_field, created)
+        wanted = self._arrow_types([view])
+        for name in (field.name for field in view.join_keys):
+            table = table.set_column(table.column_names.index(name), name, as_type(table[name], wanted[name], name))
+        return table
 
     def compact(self, views: Iterable[ViewSpec]) -> int:
         """Merge the small part files behind these views' Parquet sources; how many files went into others. Blocks.

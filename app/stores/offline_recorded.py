@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from app.domain import to_moment
 from app.pushing.batch import RowBatch
 
 _GAP = 1_000_000
-"""Microseconds between the created timestamps of two pushes that are still looked for together."""
+"""Microseconds: created timestamps that lie no further apart are looked for together."""
+_MOST_SPANS = 16
+"""Each is a query."""
 
 
-def spans(batches: Sequence[RowBatch]) -> Iterator[tuple[int, int]]:
-    """The first and last created timestamps (microseconds since 1970) of stretches of time that hold those of all
-    batches, each of which has them all. What nobody asked for is in none of them for longer than a second."""
-    ends = sorted(
-        (min(made), max(made)) for batch in batches if (made := [one for one in batch.created if one is not None])
-    )
-    if not ends:
-        return
-    first, last = ends[0]
-    for low, high in ends[1:]:
-        if low > last + _GAP:
-            yield first, last
-            first = low
-        last = max(last, high)
-    yield first, last
+def spans(moments: Collection[int]) -> Iterator[tuple[int, int]]:
+    """The first and last of few stretches of time that hold all moments (microseconds since 1970) and leave out the
+    longest times between two of them."""
+    ordered = sorted(moments)
+    gaps = ((after - before, before, after) for before, after in itertools.pairwise(ordered))
+    longest = heapq.nlargest(_MOST_SPANS - 1, (gap for gap in gaps if gap[0] > _GAP))
+    apart = sorted((before, after) for _, before, after in longest)
+    firsts, lasts = [*ordered[:1], *(after for _, after in apart)], [*(before for before, _ in apart), *ordered[-1:]]
+    yield from zip(firsts, lasts, strict=True)
+
+
+def created_at(table: pa.Table, moments: Collection[int]) -> pa.Table:
+    """Its rows with one of these created timestamps (microseconds since 1970)."""
+    wanted = pa.array(moments, pa.timestamp("us", tz="UTC"))
+    return table.filter(pc.is_in(table["created_timestamp"].cast(wanted.type), value_set=wanted))
 
 
 def unknown(batch: RowBatch, names: Sequence[str], known: set[tuple[Any, ...]]) -> list[int]:
@@ -40,5 +45,5 @@ def unknown(batch: RowBatch, names: Sequence[str], known: set[tuple[Any, ...]]) 
 
 
 def tuples(table: pa.Table, names: Sequence[str]) -> set[tuple[Any, ...]]:
-    """The rows of a table, cut down to these columns."""
+    """The rows of a table, cut down to at least one column."""
     return set(zip(*(table[name].to_pylist() for name in names), strict=True))

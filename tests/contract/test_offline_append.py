@@ -27,6 +27,14 @@ more = FeatureView(
     name="more", entities=[sensor], source=events, ttl=timedelta(0),
     schema=[Field(name="sensor_id", dtype=Int64), Field(name="value", dtype=Float64), Field(name="labels", dtype=Map)],
 )
+
+times = dict(timestamp_field="ts")
+unstamped = {source}
+unstamped.name = "unstamped"
+rain = PushSource(name="rain", batch_source=unstamped)
+weather = FeatureView(
+    name="weather", entities=[], source=rain, ttl=timedelta(0), schema=[Field(name="value", dtype=Float64)]
+)
 """
 )
 
@@ -109,8 +117,32 @@ def test_which_rows_of_a_batch_are_missing_is_told_by_their_created_timestamps(o
     offline.store.append_batch(views, again)
     assert missing(again, rows) == missing(rows, again) == []
     assert missing(replace(rows, created=[one + 2 for one in rows.created if one])) == [0, 1, 2]
+    # Created timestamps far apart, and as many, are looked for all the same.
+    days = replace(rows, created=[one - place * 10**11 for place, one in enumerate(rows.created) if one])
+    assert missing(days) == [1, 2]
+    offline.store.append_batch(views, days.take([2]))
+    assert missing(days) == [1]
     unstamped = replace(rows, created=[None] * 3)
     assert missing(rows, unstamped) == []  # the first of them is there, whatever its created timestamp
+
+
+def test_whether_a_row_without_a_key_is_missing_is_told_by_its_event_timestamp(offline: OfflineCase) -> None:
+    views, rain = [offline.views["weather"]], batch({"value": [1.0]})
+    assert list(offline.store.missing(views, [rain])[0]) == [0]
+    offline.store.append_batch(views, rain)
+    assert list(offline.store.missing(views, [rain])[0]) == []
+    assert list(offline.store.missing(views, [replace(rain, event=[rain.event[0] + 1])])[0]) == [0]
+
+
+@pytest.mark.parametrize("kind", ["text", "numeric"])
+def test_rows_are_recognised_by_keys_that_the_table_keeps_as_another_type(table: OfflineCase, kind: str) -> None:
+    execute(
+        table,
+        f"CREATE TABLE readings (sensor_id {kind}, raw_value float8, note text, ts timestamptz, made timestamptz)",
+    )
+    rows = sensors(1, 2)
+    table.store.append_batch([table.view], rows.take([1]))
+    assert list(table.store.missing([table.view], [rows])[0]) == [0]
 
 
 def test_rows_that_cannot_be_kept_are_named_and_none_is_written(offline: OfflineCase) -> None:
