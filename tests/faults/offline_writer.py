@@ -64,7 +64,7 @@ def kill_again_and_again(folder: Path, rows: int) -> None:
         time.sleep(random.uniform(0.2, 0.2 + _LONGEST_LIFE))  # opening the repo takes the beginning
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        say("killed\n")
+        say("\nkilled\n")  # on a line of its own, were one cut off before it
 
 
 if __name__ == "__main__":

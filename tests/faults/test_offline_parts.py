@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pyarrow.parquet as pq
 import pytest
@@ -51,6 +52,13 @@ def acknowledged(said: str) -> list[int]:
     return [int(number) for number in re.findall(r"^acknowledged (\d+)\n", said, re.MULTILINE)]
 
 
+def until_killed(said: IO[str]) -> Iterator[str]:
+    """What a child said before it was killed; an end without that would be read as empty lines for ever."""
+    for line in iter(said.readline, "killed\n"):
+        assert line, "the process that starts the writers has ended"
+        yield line
+
+
 def seen(folder: Path, kind: str) -> list[int]:
     """The sensors that our readers see, with every row."""
     files = PartFiles(folder / "data" / ("readings" if kind == "folder" else "readings.parquet"))
@@ -76,7 +84,7 @@ def test_kill_9_at_any_point_loses_and_doubles_nothing(kind: str, tmp_path: Path
         for number in range(25):
             process.stdin.write("go\n")
             process.stdin.flush()
-            promised += acknowledged("".join(iter(process.stdout.readline, "killed\n")))
+            promised += acknowledged("".join(until_killed(process.stdout)))
             check(seen(tmp_path, kind), promised, 5 * (number + 1))
         process.stdin.close()
     assert len(promised) > 100
