@@ -1,84 +1,28 @@
-"""The serving plan: a feature service, or a list of features, compiled once from the catalog.
+"""The serving plan: a feature service, or a list of features, compiled once from the catalog for the hot path.
 
-It says which views and features to read, under which join keys, for how long they hold, which on-demand transformations
-to run, and the order of the output. app.serving.planner makes it.
+app.serving.planner makes it.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from datetime import timedelta
 
-from app.domain import FieldSpec, OnDemandSpec
 from app.errors import FieldError, InvalidRequestError
+from app.planning.selection import Selection
 from app.serving.counters import ServedCounters
-from app.serving.ports import PreparedRead, ViewRead
+from app.serving.ports import PreparedRead
 from app.serving.shape import AnswerShape
-
-REQUEST_TIMESTAMP = "request_timestamp"
-"""The request field that is filled with the time of the read when the caller leaves it out (rule 7)."""
 
 _REALS = ("FLOAT", "DOUBLE")
 
 
 @dataclass(frozen=True)
-class PlannedView(ViewRead):
-    """One view to read, and what it is called in the response."""
+class ServingPlan(Selection):
+    """Everything that a read needs to know: what is asked for, and what was worked out from it beforehand."""
 
-    shown_as: str
-
-    @functools.cached_property
-    def max_age(self) -> int | None:
-        """How long a value holds, in microseconds; None: for ever."""
-        return None if self.view.ttl is None else self.view.ttl // timedelta(microseconds=1)
-
-
-@dataclass(frozen=True)
-class PlannedTransform:
-    """One on-demand view to compute. `inputs` are (column given to the function, index of the view, feature)."""
-
-    spec: OnDemandSpec
-    shown_as: str
-    inputs: tuple[tuple[str, int, str], ...]
-
-
-@dataclass(frozen=True)
-class Output:
-    """One feature of the response, of type `dtype`: of the stored view at `index`, where it has `position` among the
-    features read, or of the on-demand view at `index`."""
-
-    shown_as: str
-    feature: str
-    dtype: str
-    index: int
-    on_demand: bool
-    position: int = 0
-
-    @property
-    def reference(self) -> str:
-        """`view:feature`, as responses to POST name it."""
-        return f"{self.shown_as}:{self.feature}"
-
-    @property
-    def full_name(self) -> str:
-        """`view__feature`, Feast's full feature name."""
-        return f"{self.shown_as}__{self.feature}"
-
-
-@dataclass(frozen=True)
-class ServingPlan:
-    """Everything that a read needs to know. `join_keys` and `request_fields` are what the caller must give."""
-
-    name: str
-    views: tuple[PlannedView, ...]
-    transforms: tuple[PlannedTransform, ...]
-    outputs: tuple[Output, ...]
-    join_keys: Mapping[str, FieldSpec]
-    request_fields: Mapping[str, FieldSpec]
     read: PreparedRead = dataclass_field(compare=False)
     shape: AnswerShape = dataclass_field(compare=False)
     served: ServedCounters = dataclass_field(compare=False)

@@ -5,168 +5,48 @@ What the rules of this service cannot serve is refused here, by name.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from app.domain import (
-    Catalog,
-    FeatureRef,
-    FieldSpec,
-    OnDemandSpec,
-    OtherView,
-    Projection,
-    ServiceSpec,
-    ViewSpec,
-    versioned,
-)
-from app.errors import FieldError, InvalidRequestError, NotFoundError, NotServableError
+from app.domain import Catalog, OnDemandSpec, ServiceSpec, ViewSpec
+from app.errors import NotServableError
+from app.planning.select import select_features, select_service
+from app.planning.selection import Selection
 from app.serving.counters import ServedCounters
-from app.serving.plan import Output, PlannedTransform, PlannedView, ServingPlan
+from app.serving.plan import ServingPlan
 from app.serving.ports import OnlineReader
 from app.serving.shape import AnswerShape
 
 
 def compile_service(catalog: Catalog, service: ServiceSpec, reader: OnlineReader) -> ServingPlan:
-    """The plan of a feature service, its outputs in the order in which it declares them.
-
-    Raises NotFoundError for a view or feature that the registry lacks, NotServableError for what cannot be served.
-    """
+    """The plan of a feature service. Raises as select_service does, and NotServableError for one that reads
+    precomputed vectors."""
     if service.refusal:
         raise NotServableError(f"Feature service {service.name} cannot be served: {service.refusal}")
-    return _Compiler(catalog, reader).compile(service.name, service.projections)
+    return _compile(select_service(catalog, service, _why_not_online), reader)
 
 
 def compile_features(catalog: Catalog, references: Sequence[str], reader: OnlineReader) -> ServingPlan:
-    """The plan of a list of `view:feature` references, in its order. Raises as compile_service does, and
-    InvalidRequestError for text that is no reference or is repeated."""
-    faults: list[FieldError] = []
-    wanted: dict[FeatureRef, Projection] = {}
-    for position, text in enumerate(references):
-        try:
-            reference = FeatureRef.parse(text)
-        except ValueError as error:
-            faults.append(FieldError(f"features[{position}]", str(error)))
-            continue
-        if reference in wanted:
-            faults.append(FieldError(f"features[{position}]", f"{text} is asked for twice"))
-        wanted[reference] = Projection(reference.view, (reference.feature,), version=reference.version)
-    if faults:
-        raise InvalidRequestError("The list of features is not valid", faults)
-    return _Compiler(catalog, reader).compile("", wanted.values())
+    """The plan of a list of `view:feature` references. Raises as select_features does."""
+    return _compile(select_features(catalog, references, _why_not_online), reader)
 
 
-class _Compiler:
-    """Collects views and transformations while it walks the projections; one instance per plan."""
+def _why_not_online(spec: ViewSpec | OnDemandSpec) -> str | None:
+    return spec.refusal
 
-    def __init__(self, catalog: Catalog, reader: OnlineReader) -> None:
-        self._catalog = catalog
-        self._reader = reader
-        self._views: list[tuple[ViewSpec, str, dict[str, None], tuple[str, ...]]] = []
-        self._transforms: list[PlannedTransform] = []
-        self._request_fields: dict[str, FieldSpec] = {}
 
-    def compile(self, name: str, projections: Iterable[Projection]) -> ServingPlan:
-        found = [output for projection in projections for output in self._outputs(projection)]
-        places = [{feature: place for place, feature in enumerate(features)} for _, _, features, _ in self._views]
-        outputs = [
-            output if output.on_demand else dataclasses.replace(output, position=places[output.index][output.feature])
-            for output in found
-        ]
-        views = tuple(PlannedView(view, tuple(features), keys, shown) for view, shown, features, keys in self._views)
-        join_keys: dict[str, FieldSpec] = {}
-        for planned in views:
-            for column, field in zip(planned.key_columns, planned.view.join_keys, strict=True):
-                other = join_keys.setdefault(column, FieldSpec(column, field.dtype))
-                if other.dtype != field.dtype:
-                    raise NotServableError(
-                        f"Join key {column} is {other.dtype} in one view and {field.dtype} in another"
-                    )
-        return ServingPlan(
-            name,
-            views,
-            tuple(self._transforms),
-            tuple(outputs),
-            join_keys,
-            dict(self._request_fields),
-            self._reader.prepare(views),
-            AnswerShape(
-                name,
-                [(output.shown_as, output.feature) for output in outputs],
-                [planned.shown_as for planned in views],
-            ),
-            ServedCounters([output.shown_as for output in outputs]),
-        )
-
-    def _outputs(self, projection: Projection) -> list[Output]:
-        spec = self._servable(projection)
-        types = {field.name: field.dtype for field in spec.features}
-        missing = [feature for feature in projection.features if feature not in types]
-        if missing:
-            name = versioned(projection.view, projection.version)
-            known = ", ".join(field.name for field in spec.features)
-            raise NotFoundError(f"Feature view {name} has no feature {', '.join(missing)}. Known: {known}")
-        if isinstance(spec, OnDemandSpec):
-            index, on_demand = self._transform(spec, projection), True
-        else:
-            index, on_demand = self._view(projection, projection.features), False
-        shown = projection.shown_as
-        return [Output(shown, feature, types[feature], index, on_demand) for feature in projection.features]
-
-    def _servable(self, projection: Projection) -> ViewSpec | OnDemandSpec:
-        """The definition that a projection reads, the one in force or the version that it pins; refused by name where
-        the rules of this service cannot serve it."""
-        spec = self._definition(projection)
-        if spec.refusal or isinstance(spec, OtherView):
-            kind = "On-demand feature view" if isinstance(spec, OnDemandSpec) else "Feature view"
-            name = versioned(projection.view, projection.version)
-            raise NotServableError(f"{kind} {name} cannot be served: {spec.refusal}")
-        return spec
-
-    def _definition(self, projection: Projection) -> ViewSpec | OnDemandSpec | OtherView:
-        name = projection.view
-        if name in self._catalog.other_views:
-            return self._catalog.other_views[name]
-        spec = self._catalog.views.get(name) or self._catalog.on_demand_views.get(name)
-        if spec is None:
-            raise NotFoundError(f"The registry has no feature view {name}")
-        if projection.version is None:
-            return spec
-        pinned = self._catalog.versions.get(versioned(name, projection.version))
-        if pinned is None:
-            known = ", ".join(known for known in self._catalog.versions if known.startswith(f"{name}@"))
-            raise NotFoundError(f"Feature view {name} has no version v{projection.version}. Known: {known or 'none'}")
-        return pinned
-
-    def _stored_view(self, projection: Projection) -> ViewSpec:
-        view = self._servable(projection)
-        if isinstance(view, OnDemandSpec):
-            raise NotServableError(f"On-demand feature view {view.name} cannot be an input of another one")
-        return view
-
-    def _view(self, projection: Projection, features: Iterable[str]) -> int:
-        view = self._stored_view(projection)
-        keys = tuple(projection.join_key_map.get(field.name, field.name) for field in view.join_keys)
-        for index, (known, shown_as, wanted, known_keys) in enumerate(self._views):
-            if (known, shown_as, known_keys) == (view, projection.shown_as, keys):
-                wanted.update(dict.fromkeys(features))
-                return index
-        if any(shown_as == projection.shown_as for _, shown_as, _, _ in self._views):
-            raise NotServableError(f"{projection.shown_as} is read under two keys; give one of them a name (with_name)")
-        self._views.append((view, projection.shown_as, dict.fromkeys(features), keys))
-        return len(self._views) - 1
-
-    def _transform(self, spec: OnDemandSpec, projection: Projection) -> int:
-        for index, planned in enumerate(self._transforms):
-            if (planned.spec.name, planned.shown_as) == (spec.name, projection.shown_as):
-                return index
-        inputs = []
-        for reference in spec.inputs:
-            source = Projection(reference.view, (reference.feature,), version=reference.version)
-            if self._stored_view(source).feature(reference.feature) is None:
-                raise NotFoundError(f"On-demand feature view {spec.name} needs {reference}, which the registry lacks")
-            inputs.append(
-                (f"{reference.view}__{reference.feature}", self._view(source, [reference.feature]), reference.feature)
-            )
-        self._request_fields.update({field.name: field for field in spec.request_fields})
-        self._transforms.append(PlannedTransform(spec, projection.shown_as, tuple(inputs)))
-        return len(self._transforms) - 1
+def _compile(wanted: Selection, reader: OnlineReader) -> ServingPlan:
+    return ServingPlan(
+        wanted.name,
+        wanted.views,
+        wanted.transforms,
+        wanted.outputs,
+        wanted.join_keys,
+        wanted.request_fields,
+        reader.prepare(wanted.views),
+        AnswerShape(
+            wanted.name,
+            [(output.shown_as, output.feature) for output in wanted.outputs],
+            [planned.shown_as for planned in wanted.views],
+        ),
+        ServedCounters([output.shown_as for output in wanted.outputs]),
+    )

@@ -6,17 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.domain import ViewSpec
-
-
-@dataclass(frozen=True)
-class ViewRead:
-    """One view to read: which of its features, and which request columns make up its key, in the order of its join
-    keys."""
-
-    view: ViewSpec
-    features: tuple[str, ...]
-    key_columns: tuple[str, ...]
+from app.planning.selection import ViewRead
 
 
 # Not frozen, as little else is here: making a frozen one costs three times as much, and a small read makes five.

@@ -11,7 +11,8 @@ from typing import Any
 
 from app.domain import OnStale, to_microseconds
 from app.errors import StaleFeaturesError
-from app.serving.plan import PlannedTransform, ServingPlan
+from app.planning.selection import PlannedTransform
+from app.serving.plan import ServingPlan
 from app.serving.ports import ViewColumns
 from app.serving.request import OnlineRequest
 from app.serving.rules import NOT_FOUND, NULL, OLD, shorter

@@ -11,7 +11,8 @@ from typing import Any
 
 from app.domain import FieldSpec, OnStale
 from app.errors import FieldError, InvalidRequestError
-from app.serving.plan import REQUEST_TIMESTAMP, ServingPlan
+from app.planning.selection import REQUEST_TIMESTAMP
+from app.serving.plan import ServingPlan
 from app.serving.query_values import parse_text
 from app.values import ValueFault, parse
 

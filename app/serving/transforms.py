@@ -13,7 +13,7 @@ import structlog
 
 from app.domain import OnStale, ValueStatus, utc
 from app.errors import NotServableError
-from app.serving.plan import PlannedTransform
+from app.planning.selection import PlannedTransform
 from app.serving.request import OnlineRequest
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,8 @@ from feast import FeatureView, RepoConfig
 
 from app.domain import EntityKey, OnlineRow, to_microseconds
 from app.errors import StoreUnavailableError
-from app.serving.ports import PreparedRead, ViewColumns, ViewRead
+from app.planning.selection import ViewRead
+from app.serving.ports import PreparedRead, ViewColumns
 from app.stores.protos import decode_row, encode_key
 from app.stores.read_threads import ReadThreads
 

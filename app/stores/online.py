@@ -15,8 +15,9 @@ from feast import FeatureView
 
 from app.domain import PushOutcome, ViewSpec, to_microseconds
 from app.errors import NotFoundError
+from app.planning.selection import ViewRead
 from app.pushing.batch import RowBatch
-from app.serving.ports import PreparedRead, ViewRead
+from app.serving.ports import PreparedRead
 from app.stores.compare import Stored, judge
 from app.stores.protos import FeastRow, decode_row, encode_rows
 from app.stores.reads import open_reads

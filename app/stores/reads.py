@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from feast import FeatureView, RepoConfig
 
-from app.serving.ports import PreparedRead, ViewRead
+from app.planning.selection import ViewRead
+from app.serving.ports import PreparedRead
 from app.stores.feast_reads import FeastRead
 from app.stores.online_redis import RedisOnlineStore
 from app.stores.online_sqlite import SqliteOnlineStore

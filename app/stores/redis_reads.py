@@ -15,7 +15,8 @@ from feast import FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 
 from app.errors import StoreUnavailableError
-from app.serving.ports import PreparedRead, ViewCells, ViewColumns, ViewRead
+from app.planning.selection import ViewRead
+from app.serving.ports import PreparedRead, ViewCells, ViewColumns
 from app.stores.cells import CellDecoder, compile_cell, decode_moment
 from app.stores.columns import ColumnDecoder, compile_column, decode_moments
 from app.stores.keys import Openings, compile_keys

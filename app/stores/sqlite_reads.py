@@ -13,7 +13,8 @@ from typing import Any
 
 from feast import FeatureView, RepoConfig
 
-from app.serving.ports import PreparedRead, ViewColumns, ViewRead
+from app.planning.selection import ViewRead
+from app.serving.ports import PreparedRead, ViewColumns
 from app.stores.columns import compile_column
 from app.stores.keys import compile_keys
 from app.stores.online_sqlite import SqliteOnlineStore

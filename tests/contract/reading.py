@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from app.domain import EntityKey, OnlineRow, ViewSpec
-from app.serving.ports import ViewColumns, ViewRead
+from app.planning.selection import ViewRead
+from app.serving.ports import ViewColumns
 from app.stores.online import FeastOnlineStore
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -15,7 +15,8 @@ from app.domain import (
     ServiceSpec,
     ViewSpec,
 )
-from app.serving.ports import PreparedRead, ViewColumns, ViewRead
+from app.planning.selection import ViewRead
+from app.serving.ports import PreparedRead, ViewColumns
 
 USER = FieldSpec("user_id", "STRING")
 SHOP = FieldSpec("shop_id", "INT64")

@@ -15,7 +15,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from app.domain import FieldSpec, ViewSpec
 from app.errors import StoreUnavailableError
-from app.serving.ports import ViewCells, ViewColumns, ViewRead
+from app.planning.selection import ViewRead
+from app.serving.ports import ViewCells, ViewColumns
 from app.stores.encoders import encode_times
 from app.stores.redis_reads import RedisRead
 

@@ -12,8 +12,8 @@ import pytest
 
 from app.domain import Catalog, Projection
 from app.errors import NotFoundError, NotServableError, StoreUnavailableError
+from app.planning.selection import ViewRead
 from app.serving import refresh
-from app.serving.ports import ViewRead
 from app.serving.refresh import PlanBook
 from tests.unit.catalogs import FakeRead, FakeStore, catalog, service
 
