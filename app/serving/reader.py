@@ -12,12 +12,12 @@ from typing import Any
 from app.domain import OnStale, to_microseconds
 from app.errors import StaleFeaturesError
 from app.planning.selection import PlannedTransform
+from app.planning.transforms import Given, Input, transform
 from app.serving.plan import ServingPlan
 from app.serving.ports import ViewColumns
 from app.serving.request import OnlineRequest
 from app.serving.rules import NOT_FOUND, NULL, OLD, shorter
 from app.serving.shape import PRESENT
-from app.serving.transforms import Input, transform
 from app.threads import DaemonThreads, awaitable
 
 
@@ -102,7 +102,9 @@ async def _compute(
 
     inputs = [given(view, feature) for _, view, feature in planned.inputs]
     # In a thread: what the user's function does, and for how long, is not ours to know.
-    return await awaitable(threads.submit(lambda: transform(planned, inputs, request, now)))
+    asked = Given(request.rows, request.entities, request.request_data, now)
+    tell_old = request.on_stale is not OnStale.NULL
+    return await awaitable(threads.submit(lambda: transform(planned, inputs, asked, tell_old)))
 
 
 def _assemble(

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from app.domain import OnStale, ValueStatus
 from app.errors import StaleFeaturesError
+from app.planning.transforms import status_of
 from app.serving.encode import encode_many, encode_one, encode_part, encode_row
 from app.serving.plan import ServingPlan
 from app.serving.planner import compile_features
 from app.serving.reader import OnlineResult, read_features
 from app.serving.request import OnlineRequest
 from app.serving.row import read_row
-from app.serving.transforms import status_of
 from app.threads import DaemonThreads
 from tests.unit.catalogs import FakeStore, catalog
 
@@ -117,8 +117,8 @@ def test_moments_that_rfc_3339_cannot_say_are_left_out() -> None:
 
 def test_a_result_of_numpy_that_json_cannot_say_is_a_null() -> None:
     for value in (math.nan, np.float32("nan"), np.float64("inf"), np.float16("-inf")):
-        assert status_of(value, PRESENT, told=False) == NULL
-    assert status_of(np.float32(1.5), PRESENT, told=False) == PRESENT
+        assert status_of(value, PRESENT, tell_old=False) == NULL
+    assert status_of(np.float32(1.5), PRESENT, tell_old=False) == PRESENT
 
 
 def test_a_row_holds_from_its_own_moment_on() -> None:
