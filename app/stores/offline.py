@@ -13,10 +13,11 @@ import structlog
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
+from app.arrow_columns import as_type
 from app.domain import ViewSpec, to_moment
 from app.errors import NotFoundError, NotServableError
 from app.pushing.batch import RowBatch
-from app.stores.arrow_types import arrow_type, as_type, optional_arrow_type
+from app.stores.arrow_types import arrow_type, optional_arrow_type
 from app.stores.offline_columns import SourceNames, arrow_table, source_columns, time_columns
 from app.stores.offline_copy import CopyAppender
 from app.stores.offline_files import FileOfflineStore

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from app.arrow_columns import UTC_MICROS, as_utc, conformed, converter
 from app.domain import ViewSpec
 from app.errors import FieldError, InvalidRequestError, UnstorableRowsError
 from app.pushing.batch import RowBatch
-from app.stores.arrow_types import UTC_MICROS, as_utc, conformed, converter
 
 Faults = defaultdict[int, list[FieldError]]
 

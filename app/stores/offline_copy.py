@@ -13,6 +13,7 @@ import pyarrow as pa
 from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from psycopg import sql
 
+from app.arrow_columns import UTC_MICROS
 from app.errors import (
     ConfigurationError,
     FieldError,
@@ -21,7 +22,6 @@ from app.errors import (
     StoreUnavailableError,
     UnstorableRowsError,
 )
-from app.stores.arrow_types import UTC_MICROS
 from app.stores.offline_columns import Column
 from app.stores.offline_connections import WriteConnections, Writer
 from app.stores.offline_copy_text import copy_text

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from app.arrow_columns import json_text
 from app.errors import FieldError, UnstorableRowsError
-from app.stores.arrow_types import json_text
 from app.stores.offline_columns import Column, Faults, arrow_array
 
 _NULL = "\\N"

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 
+from app.arrow_columns import as_utc, conformed
 from app.errors import FreshetError, StoreUnavailableError
-from app.stores.arrow_types import as_utc, conformed
 from app.stores.offline_parts import TOKEN, Merge, PartFiles, sync_folder, written
 
 log = structlog.get_logger(__name__)
