@@ -22,6 +22,7 @@ from psycopg.types.string import TextLoader
 from app.errors import StoreUnavailableError
 from app.stores.arrow_job import ArrowJob
 from app.stores.offline_tables import identifiers, make_table, table_name, target
+from app.stores.postgres_columns import PostgresColumn
 
 _JSON = ("json", "jsonb")
 
@@ -59,15 +60,16 @@ class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
         bounds = (start_date.astimezone(UTC), end_date.astimezone(UTC))
 
         def compute() -> pa.Table:
-            with _connect(config) as connection:
-                present = _present(connection, source)
-                if present is None:
+            with connect(config) as connection:
+                found = source_columns(connection, data_source)
+                if found is None:
                     return pa.table({name: pa.array([], pa.null()) for name in columns})
+                present = {column.name: column for column in found}
                 known = [name for name in columns if name in present]
-                features = [name for name in feature_name_columns if name in present]
+                features = [present[name] for name in feature_name_columns if name in present]
                 table = _fetch(connection, _latest_query(source, known, join_key_columns, features, times), bounds)
             # A feature that was added after the last row was written is null in all of them.
-            for name in set(columns) - present:
+            for name in set(columns) - present.keys():
                 table = table.append_column(name, pa.nulls(table.num_rows))
             return table
 
@@ -92,7 +94,7 @@ class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
         """
         name = table_name(source)
         table_id = target(name)
-        with _connect(config) as connection, connection.cursor() as cursor:
+        with connect(config) as connection, connection.cursor() as cursor:
             make_table(cursor, name, table.schema)
             if replacing:
                 conditions = [sql.SQL("{} = %s").format(sql.Identifier(column)) for column in replacing]
@@ -105,7 +107,7 @@ class PostgreSQLOfflineStore(stock.PostgreSQLOfflineStore):
                         copy.write_row(row)
 
 
-def _connect(config: RepoConfig) -> psycopg.Connection[Any]:
+def connect(config: RepoConfig) -> psycopg.Connection[Any]:
     """A connection in UTC; leaving its context commits, or rolls back on an error, and closes it."""
     try:
         connection: psycopg.Connection[Any] = _get_conn(config.offline_store)
@@ -120,24 +122,29 @@ def _connect(config: RepoConfig) -> psycopg.Connection[Any]:
     return connection
 
 
-def _present(connection: psycopg.Connection[Any], source: sql.SQL) -> set[str] | None:
+def source_columns(connection: psycopg.Connection[Any], source: DataSource) -> list[PostgresColumn] | None:
     """The columns of a table or query source; None where the table was never made."""
+    query = sql.SQL("SELECT * FROM {} AS _source LIMIT 0").format(sql.SQL(source.get_table_query_string()))
     try:
-        # With parameters, although there are none: only then does a doubled percent sign mean one.
-        cursor = connection.execute(sql.SQL("SELECT * FROM {} AS _source LIMIT 0").format(source), ())
+        # Without parameters a percent sign means nothing to psycopg.
+        cursor = connection.execute(query)
     except psycopg.errors.UndefinedTable:
         connection.rollback()
         return None
-    return {column.name for column in cursor.description or ()}
+    return [PostgresColumn(column.name, column.type_code) for column in cursor.description or ()]
 
 
 def _latest_query(
-    source: sql.SQL, columns: Sequence[str], keys: Sequence[str], features: Sequence[str], times: Sequence[str]
+    source: sql.SQL,
+    columns: Sequence[str],
+    keys: Sequence[str],
+    features: Sequence[PostgresColumn],
+    times: Sequence[str],
 ) -> sql.Composed:
     order = [
         *(sql.SQL("{} DESC NULLS LAST").format(sql.Identifier(name)) for name in times),
-        # Among equal times the greatest values win; jsonb has an order for every type, and numbers in theirs.
-        *(sql.SQL("to_jsonb({}) DESC NULLS LAST").format(sql.Identifier(name)) for name in features),
+        # Among equal times the greatest values win.
+        *(sql.SQL("{} DESC NULLS LAST").format(column.order()) for column in features),
     ]
     return sql.SQL(
         "SELECT {columns} FROM (SELECT {columns}, row_number() OVER ({partition} ORDER BY {order}) AS _position"

@@ -1,0 +1,123 @@
+"""Features joined to a spine: batches of rows in spine order, with the statuses of what was found."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+
+from app.arrow_columns import as_type
+from app.exports import join
+from app.exports.ports import OfflineHistory, Scope, Spine
+from app.planning.selection import PlannedView, Selection
+
+_ROWS_PER_BATCH = 50_000
+_FEW_ROWS = 100_000
+"""For spines up to here the join keys are worth collecting: a store that looks for them alone reads less."""
+
+
+@dataclass(frozen=True)
+class JoinedBatch:
+    """Some rows of the spine with what was found for them.
+
+    `values` are the features that are read, by view, in the types of their views; `statuses` say by view what the row
+    is (app.exports.join: HOLDS, NOT_FOUND, OUTSIDE_MAX_AGE), as int8.
+    """
+
+    spine: pa.RecordBatch
+    values: Sequence[Sequence[pa.Array]]
+    statuses: Sequence[pa.Array]
+
+
+def point_in_time(
+    engine: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    spine: Spine,
+    history: OfflineHistory,
+    known_at: bool = False,
+    created_until: datetime | None = None,
+) -> Iterator[JoinedBatch]:
+    """Every row of the spine once, in its order, with the values that hold at its time (rules 1 and 3).
+
+    With `known_at` a value also has to have been known at that time: its created timestamp is not after it. Rows of
+    views without a created column, and rows in which it is null, are known from their event timestamp on. Rows created
+    after `created_until` do not count at all. `engine` is used up: open one for each join.
+    Raises StoreUnavailableError, ConfigurationError, and duckdb.InterruptException where somebody interrupts.
+    """
+    types = [history.types(planned) for planned in selection.views]
+    if spine.bounds is None:
+        return
+    with contextlib.ExitStack() as attached:
+        spine.attach(engine, join.SPINE, list(selection.join_keys))
+        for index, planned in enumerate(selection.views):
+            scope = _scope(engine, selection, planned, spine, created_until)
+            attached.enter_context(history.attach(engine, join.relation(index), planned, scope))
+            join.make_unique(engine, index, planned, known_at)
+        found = engine.sql(join.query(engine, selection)).to_arrow_reader(_ROWS_PER_BATCH)
+        for rows, batch in _side_by_side(spine.batches(), found):
+            yield JoinedBatch(rows, *_by_view(selection, types, batch))
+
+
+def _scope(
+    engine: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    planned: PlannedView,
+    spine: Spine,
+    created_until: datetime | None,
+) -> Scope:
+    if spine.bounds is None:
+        raise ValueError("a spine without rows needs no rows of any view")
+    earliest, latest = spine.bounds
+    oldest = None
+    if planned.max_age is not None:
+        with contextlib.suppress(OverflowError):  # a ttl of thousands of years: no limit
+            oldest = earliest - timedelta(microseconds=planned.max_age)
+    keys = None
+    if spine.rows <= _FEW_ROWS and planned.key_columns:
+        columns = list(selection.join_keys)
+        wanted = [f"s{columns.index(column)} AS k{place}" for place, column in enumerate(planned.key_columns)]
+        keys = engine.sql(f"SELECT DISTINCT {', '.join(wanted)} FROM {join.SPINE}").to_arrow_table()  # noqa: S608
+    return Scope(oldest, latest, created_until, keys)
+
+
+def _side_by_side(
+    rows: Iterator[pa.RecordBatch], found: pa.RecordBatchReader
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """The rows of the spine and what was found for them, cut into the same pieces."""
+    held, number = next(rows, None), 0
+    for batch in found:
+        start = 0
+        while start < batch.num_rows:
+            while held is not None and held.num_rows == 0:
+                held = next(rows, None)
+            if held is None:
+                raise AssertionError("the join gave more rows than the spine has")
+            width = min(held.num_rows, batch.num_rows - start)
+            piece = batch.slice(start, width)
+            if (piece["r"][0].as_py(), piece["r"][-1].as_py()) != (number, number + width - 1):
+                raise AssertionError("the join did not give every row of the spine once, in its order")
+            yield held.slice(0, width), piece
+            held, start, number = held.slice(width), start + width, number + width
+    if any(batch.num_rows for batch in [*([] if held is None else [held]), *rows]):
+        raise AssertionError("the join gave fewer rows than the spine has")
+
+
+def _by_view(
+    selection: Selection, types: Sequence[Sequence[pa.DataType]], batch: pa.RecordBatch
+) -> tuple[Sequence[Sequence[pa.Array]], Sequence[pa.Array]]:
+    values = [
+        [
+            _array(as_type(pa.chunked_array([batch[f"value_{index}_{number}"]]), wanted, planned.features[number]))
+            for number, wanted in enumerate(types[index])
+        ]
+        for index, planned in enumerate(selection.views)
+    ]
+    return values, [batch[f"status_{index}"] for index in range(len(selection.views))]
+
+
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

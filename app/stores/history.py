@@ -1,0 +1,60 @@
+"""The history of feature views, whichever offline store keeps it: implements app.exports.ports.OfflineHistory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from feast import FeatureView, RepoConfig
+
+from app.errors import NotFoundError, NotServableError
+from app.exports.ports import Scope
+from app.planning.selection import PlannedView
+from app.stores.arrow_types import arrow_type
+from app.stores.history_files import attach_files
+from app.stores.history_postgres import attach_table
+from app.stores.offline_files import FileOfflineStore
+from app.stores.offline_postgres import PostgreSQLOfflineStore
+from app.stores.offline_sources import is_parquet
+
+FeastViews = Callable[[], Mapping[str, FeatureView]]
+
+
+class FeastHistory:
+    """The rows that the sources of Feast's views hold, for the stores whose rows come to the join."""
+
+    def __init__(self, config: RepoConfig, store: Any, views: FeastViews) -> None:
+        """`store` is Feast's offline store class; `views` gives Feast's view objects by `ViewSpec.stored_as`."""
+        self._config = config
+        self._store = store
+        self._views = views
+
+    def attach(
+        self, engine: duckdb.DuckDBPyConnection, name: str, planned: PlannedView, scope: Scope
+    ) -> AbstractContextManager[None]:
+        """See app.exports.ports.OfflineHistory."""
+        source: Any = self._view(planned).batch_source
+        if is_parquet(source) and isinstance(self._store, FileOfflineStore):
+            return attach_files(engine, name, planned.view, self._config, source, scope)
+        if isinstance(self._store, PostgreSQLOfflineStore):
+            return attach_table(engine, name, planned.view, self._config, source, scope)
+        raise NotServableError(
+            f"Source {planned.view.source.name if planned.view.source else '(none)'} of feature view"
+            f" {planned.view.name} is a {type(source).__name__}, which this offline store cannot join"
+        )
+
+    def types(self, planned: PlannedView) -> Sequence[pa.DataType]:
+        """See app.exports.ports.OfflineHistory."""
+        types = {feature.name: feature.dtype for feature in self._view(planned).features}
+        return [arrow_type(types[feature]) for feature in planned.features]
+
+    def _view(self, planned: PlannedView) -> FeatureView:
+        view = self._views().get(planned.view.stored_as)
+        if view is None:
+            raise NotFoundError(f"The registry has no feature view {planned.view.stored_as}")
+        if view.batch_source is None:
+            raise NotServableError(f"Feature view {planned.view.name} has no batch source")
+        return view
