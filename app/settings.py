@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     one that has missed five is taken for dead: what it left is brought online from the offline store, and a push with
     an Idempotency-Key that it was at is finished by the next who sends it. The same on all servers of a project."""
 
+    export_memory: Annotated[int, Field(ge=268_435_456)] = 1_073_741_824
+    """Bytes of memory that one export, or one point-in-time join in a notebook, may take; what does not fit is spilled
+    to disk."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from feast.types import FeastType, from_feast_to_pyarrow_type
+from feast.types import FeastType, from_feast_to_pyarrow_type, from_value_type
+from feast.value_type import ValueType
 
+from app.domain import FieldSpec
 from app.errors import ConfigurationError
 
 # Feast 0.67 cannot say what Arrow type Bytes is.
@@ -33,3 +35,8 @@ def optional_arrow_type(feast_type: FeastType) -> pa.DataType | None:
         return arrow_type(feast_type)
     except ConfigurationError:
         return None
+
+
+def key_type(field: FieldSpec) -> pa.DataType:
+    """The Arrow type of a join key. Raises ConfigurationError where Feast has none."""
+    return arrow_type(from_value_type(ValueType[field.dtype]))

@@ -71,7 +71,7 @@ class RegistryReader:
         stored = [view for view in views if isinstance(view, FeatureView)]
         entities = {entity.name: entity for entity in self._registry.list_entities(self._project)}
         sources = self._registry.list_data_sources(self._project)
-        specs = {view.name: _view(view) for view in _by_name(stored)}
+        specs = {view.name: view_spec(view) for view in _by_name(stored)}
         on_demand = {view.name: _on_demand(view) for view in _by_name(views) if isinstance(view, OnDemandFeatureView)}
         history = read_history(self._registry, self._project)
         served: dict[str, ViewSpec | OnDemandSpec] = {**specs, **on_demand}
@@ -111,10 +111,11 @@ def _fields(fields: Iterable[Any]) -> tuple[FieldSpec, ...]:
 
 
 def _spec(view: BaseFeatureView) -> ViewSpec | OnDemandSpec:
-    return _on_demand(view) if isinstance(view, OnDemandFeatureView) else _view(view)
+    return _on_demand(view) if isinstance(view, OnDemandFeatureView) else view_spec(view)
 
 
-def _view(view: FeatureView) -> ViewSpec:
+def view_spec(view: FeatureView) -> ViewSpec:
+    """Feast's view as the domain's."""
     stream = getattr(view, "stream_source", None)
     return ViewSpec(
         name=view.name,

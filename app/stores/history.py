@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from feast import FeatureView, RepoConfig
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
 from app.errors import NotFoundError, NotServableError
 from app.exports.ports import Scope
@@ -16,8 +17,6 @@ from app.planning.selection import PlannedView
 from app.stores.arrow_types import arrow_type
 from app.stores.history_files import attach_files
 from app.stores.history_postgres import attach_table
-from app.stores.offline_files import FileOfflineStore
-from app.stores.offline_postgres import PostgreSQLOfflineStore
 from app.stores.offline_sources import is_parquet
 
 FeastViews = Callable[[], Mapping[str, FeatureView]]
@@ -26,10 +25,9 @@ FeastViews = Callable[[], Mapping[str, FeatureView]]
 class FeastHistory:
     """The rows that the sources of Feast's views hold, for the stores whose rows come to the join."""
 
-    def __init__(self, config: RepoConfig, store: Any, views: FeastViews) -> None:
-        """`store` is Feast's offline store class; `views` gives Feast's view objects by `ViewSpec.stored_as`."""
+    def __init__(self, config: RepoConfig, views: FeastViews) -> None:
+        """`views` gives Feast's view objects by `ViewSpec.stored_as`."""
         self._config = config
-        self._store = store
         self._views = views
 
     def attach(
@@ -37,13 +35,13 @@ class FeastHistory:
     ) -> AbstractContextManager[None]:
         """See app.exports.ports.OfflineHistory."""
         source: Any = self._view(planned).batch_source
-        if is_parquet(source) and isinstance(self._store, FileOfflineStore):
+        if is_parquet(source):
             return attach_files(engine, name, planned.view, self._config, source, scope)
-        if isinstance(self._store, PostgreSQLOfflineStore):
+        if isinstance(source, PostgreSQLSource):
             return attach_table(engine, name, planned.view, self._config, source, scope)
         raise NotServableError(
             f"Source {planned.view.source.name if planned.view.source else '(none)'} of feature view"
-            f" {planned.view.name} is a {type(source).__name__}, which this offline store cannot join"
+            f" {planned.view.name} is a {type(source).__name__}, whose rows cannot be joined here"
         )
 
     def types(self, planned: PlannedView) -> Sequence[pa.DataType]:

@@ -25,8 +25,8 @@ from app.errors import ConfigurationError, StoreUnavailableError
 from app.exports.ports import Scope
 from app.stores.history_relation import make_no_rows, make_rows
 from app.stores.offline_columns import SourceNames
-from app.stores.offline_postgres import connect, source_columns
 from app.stores.postgres_columns import PostgresColumn
+from app.stores.postgres_source import columns_of, connect, source_columns
 
 
 @contextmanager
@@ -160,17 +160,36 @@ def _keys(
     return [sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(_listed(names), _listed(lists))]
 
 
+def read_query(config: RepoConfig, query: str) -> pa.Table:
+    """What a query of the user's gives, in types that Arrow has as well."""
+    source = sql.SQL("({})").format(sql.SQL(query.strip().rstrip(";")))
+    with connect(config) as connection:
+        columns = columns_of(connection, source)
+        shown = [sql.SQL("{} AS {}").format(column.value(), column.identifier) for column in columns]
+        statement = sql.SQL("SELECT {} FROM {} AS _query").format(_listed(shown), source).as_string(connection)
+    with _cursor(config) as cursor:
+        cursor.execute(statement)
+        return cursor.fetch_arrow_table()
+
+
 def _copy(engine: duckdb.DuckDBPyConnection, relation: str, config: RepoConfig, query: str) -> None:
     """Make `relation` of what the query gives, batch by batch."""
+    with _cursor(config) as cursor:
+        cursor.execute(query)
+        engine.register(f"{relation}_stream", cursor.fetch_record_batch())
+        engine.execute(f"CREATE TEMP TABLE {relation} AS SELECT * FROM {relation}_stream")  # noqa: S608
+        engine.unregister(f"{relation}_stream")
+
+
+@contextmanager
+def _cursor(config: RepoConfig) -> Iterator[Any]:
+    """An ADBC cursor in UTC. Raises StoreUnavailableError."""
     options = {key: value for key, value in _get_conn_kwargs(config.offline_store).items() if value is not None}
     options["options"] += " -c timezone=UTC"
     conninfo = make_conninfo(_get_conninfo(config.offline_store), application_name="freshet", **options)
     try:
         with dbapi.connect(conninfo) as connection, connection.cursor() as cursor:
-            cursor.execute(query)
-            engine.register(f"{relation}_stream", cursor.fetch_record_batch())
-            engine.execute(f"CREATE TEMP TABLE {relation} AS SELECT * FROM {relation}_stream")  # noqa: S608
-            engine.unregister(f"{relation}_stream")
+            yield cursor
     except adbc_driver_manager.Error as error:
         # Its text may name the server, or hold the query.
         state = getattr(error, "sqlstate", None) or "no SQLSTATE"

@@ -7,13 +7,10 @@ ties broken (rule 1), and a write appends a part file instead of rewriting the d
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
-import duckdb
 import ibis
 import pandas as pd
 import pyarrow as pa
@@ -21,17 +18,19 @@ from feast import FeatureView, RepoConfig
 from feast.data_source import DataSource
 from feast.infra.offline_stores import duckdb as stock
 from feast.infra.offline_stores.file_source import FileSource
-from feast.infra.offline_stores.ibis import get_historical_features_ibis
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
-from ibis.expr.types import Table
 
-from app.errors import ConfigurationError
+from app.errors import InvalidRequestError
 from app.stores.arrow_job import ArrowJob
+from app.stores.historical import historical_job
+from app.stores.history import FeastHistory
 from app.stores.offline_columns import fitted
 from app.stores.offline_compaction import rewrite
 from app.stores.offline_parts import stored_schema, storing
-from app.stores.offline_sources import is_parquet, is_remote, part_files, reading
+from app.stores.offline_sources import is_parquet, is_remote, part_files
+from app.stores.pulled import Pull, for_feast
+from app.stores.pulled_files import pull_from_files
 
 
 class FileOfflineStoreConfig(stock.DuckDBOfflineStoreConfig):
@@ -60,20 +59,35 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
                 config, data_source, join_key_columns, feature_name_columns, timestamp_field,
                 created_timestamp_column, start_date, end_date,
             )  # fmt: skip
-        times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
-        columns = list(dict.fromkeys([*join_key_columns, *feature_name_columns, *times]))
-        bounds = [start_date.astimezone(UTC), end_date.astimezone(UTC)]
+        pull = Pull(
+            config, data_source, join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column,
+            start_date, end_date, newest=True,
+        )  # fmt: skip
+        return ArrowJob(lambda: pull_from_files(pull))
 
-        def compute() -> pa.Table:
-            with reading(config, data_source) as names, duckdb.connect() as connection:
-                if not names:
-                    return _empty(columns, times)
-                connection.execute("SET TimeZone = 'UTC'")
-                present = _columns(connection, names, data_source, [*join_key_columns, *times])
-                query = _latest_query(columns, join_key_columns, feature_name_columns, times, present)
-                return connection.sql(query, params=[names, *bounds]).to_arrow_table()
-
-        return ArrowJob(compute)
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """Every row with start <= event timestamp <= end, its times as UTC microseconds: what Feast's own
+        materialization and its saved datasets read."""
+        if not is_parquet(data_source):
+            return stock.DuckDBOfflineStore.pull_all_from_table_or_query(
+                config, data_source, join_key_columns, feature_name_columns, timestamp_field,
+                created_timestamp_column, start_date, end_date,
+            )  # fmt: skip
+        pull = Pull(
+            config, data_source, join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column,
+            start_date, end_date, newest=False,
+        )  # fmt: skip
+        return ArrowJob(lambda: for_feast(pull, pull_from_files(pull)))
 
     @staticmethod
     def get_historical_features(
@@ -86,25 +100,30 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
         full_feature_names: bool = False,
         **options: Any,
     ) -> RetrievalJob:
-        """Feast's own point-in-time join, over files that are found wherever the process runs.
+        """The point-in-time join of our exports: one row per row of the entity frame, in its order (rules 1 and 3).
 
-        It reads when the job is asked for rows; until the job is gone no compaction removes the files.
+        Sources that are not Parquet, and calls without an entity frame, go to Feast's own join.
         """
-        held = ExitStack()
-        job = get_historical_features_ibis(
-            config=config,
-            feature_views=feature_views,
-            feature_refs=feature_refs,
-            entity_df=entity_df,
-            registry=registry,
-            project=project,
-            full_feature_names=full_feature_names,
-            data_source_reader=lambda source, _: _read_source(config, source, held),
-            data_source_writer=stock._write_data_source,
-            **options,
+        if entity_df is None or not all(is_parquet(view.batch_source) for view in feature_views):
+            return stock.DuckDBOfflineStore.get_historical_features(
+                config, feature_views, feature_refs, entity_df, registry, project, full_feature_names, **options
+            )
+        if isinstance(entity_df, str):
+            raise InvalidRequestError("Files know no SQL: give the entities as a data frame")
+        return historical_job(
+            config,
+            lambda views: FeastHistory(config, lambda: views),
+            feature_views,
+            feature_refs,
+            lambda: pa.Table.from_pandas(entity_df, preserve_index=False),
+            registry,
+            project,
+            full_feature_names,
+            bool(options.get("filter_by_created_timestamp")),
+            lambda table, storage, replace: stock._write_data_source(
+                ibis.memtable(table), storage.to_data_source(), str(config.repo_path), "overwrite", replace
+            ),
         )
-        weakref.finalize(job, held.close)
-        return job
 
     @staticmethod
     def offline_write_batch(
@@ -152,50 +171,3 @@ class FileOfflineStore(stock.DuckDBOfflineStore):
         with storing(source.name):
             schema = None if files.base is None else stored_schema(files.base)
             files.add(table if schema is None else fitted(table, schema, shown))
-
-
-def _columns(
-    connection: duckdb.DuckDBPyConnection, files: list[str], source: DataSource, needed: Sequence[str]
-) -> set[str]:
-    """The columns of the files. Raises ConfigurationError where a key or time is not among them."""
-    found = connection.sql("DESCRIBE SELECT * FROM read_parquet($1, union_by_name = true)", params=[files]).fetchall()
-    present = {str(name) for name, *_ in found}
-    missing = [name for name in needed if name not in present]
-    if missing:
-        raise ConfigurationError(f"Source {source.name} has no column {', '.join(missing)}")
-    return present
-
-
-def _latest_query(
-    columns: Sequence[str], keys: Sequence[str], features: Sequence[str], times: Sequence[str], present: set[str]
-) -> str:
-    def shown(name: str) -> str:
-        if name in times:
-            # Casting to microseconds here makes pandas' nanosecond files comparable with the bounds.
-            return f"CAST({_quoted(name)} AS TIMESTAMPTZ) AS {_quoted(name)}"
-        # A feature that was added after the last row was written is null in all of them.
-        return _quoted(name) if name in present else f"NULL AS {_quoted(name)}"
-
-    inner = ", ".join(map(shown, columns))
-    # Among equal times the greatest values win, so that every run picks the same row.
-    order = ", ".join(f"{_quoted(name)} DESC NULLS LAST" for name in [*times, *features])
-    return (
-        f"SELECT {', '.join(map(_quoted, columns))} FROM (SELECT {inner} FROM read_parquet($1, union_by_name = true)) "  # noqa: S608
-        f"WHERE {_quoted(times[0])} >= $2 AND {_quoted(times[0])} <= $3 "
-        f"QUALIFY row_number() OVER (PARTITION BY {', '.join(map(_quoted, keys)) or '1'} ORDER BY {order}) = 1"
-    )
-
-
-def _empty(columns: Sequence[str], times: Sequence[str]) -> pa.Table:
-    stamp = pa.timestamp("us", tz="UTC")
-    return pa.table({name: pa.array([], stamp if name in times else pa.null()) for name in columns})
-
-
-def _read_source(config: RepoConfig, source: DataSource, held: ExitStack) -> Table:
-    if not is_parquet(source):
-        return stock._read_data_source(source, str(config.repo_path))
-    return ibis.read_parquet(held.enter_context(reading(config, source)), union_by_name=True)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

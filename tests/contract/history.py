@@ -191,8 +191,7 @@ def opened_history(
     try:
         apply_definitions(repo, settings)
         snapshot = RegistryReader(repo).read()
-        store = repo.store.provider.offline_store
-        history = FeastHistory(repo.store.config, store, lambda: snapshot.feast_views)
+        history = FeastHistory(repo.store.config, lambda: snapshot.feast_views)
         yield HistoryCase(kind, folder, database, repo, snapshot.catalog, history)
     finally:
         repo.close()
