@@ -57,7 +57,7 @@ def _query(
     if view.source is None:
         raise ConfigurationError(f"Feature view {view.name} has no batch source")
     names, known = SourceNames(view), {column.name: column for column in columns}
-    event, created = view.source.timestamp_field, view.source.created_timestamp_column
+    event, created = names.event, names.created
     wanted = [
         *(names.stored(field.name) for field in (*view.join_keys, *view.features)),
         event,

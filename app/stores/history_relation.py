@@ -32,17 +32,17 @@ def make_rows(engine: duckdb.DuckDBPyConnection, name: str, view: ViewSpec, rela
     stored = {str(name): str(kind) for name, kind, *_ in engine.execute(f"DESCRIBE {relation}").fetchall()}
     if view.source is None:
         raise ConfigurationError(f"Feature view {view.name} has no batch source")
-    names, created = SourceNames(view), view.source.created_timestamp_column
-    times = [view.source.timestamp_field, *([created] if created else [])]
+    names = SourceNames(view)
+    times = [names.event, *([names.created] if names.created else [])]
     keys = [names.stored(field.name) for field in view.join_keys]
     missing = [column for column in [*keys, *times] if column not in stored]
     if missing:
         raise ConfigurationError(f"Source {view.source.name} has no column {', '.join(missing)}")
-    made = quoted(times[1]) if created else "NULL"
+    made = quoted(names.created) if names.created else "NULL"
     fields = zip(view.join_keys, keys, strict=True)
     shown = [
         *(f"{_key(field, column, stored)} AS k{n}" for n, (field, column) in enumerate(fields)),
-        f"CAST({quoted(times[0])} AS TIMESTAMPTZ) AS t",
+        f"CAST({quoted(names.event)} AS TIMESTAMPTZ) AS t",
         f"CAST({made} AS TIMESTAMPTZ) AS c",
         *(f"{_feature(names.stored(field.name), stored)} AS f{n}" for n, field in enumerate(view.features)),
     ]

@@ -74,12 +74,12 @@ class FeastOfflineStore:
             data_source=source,
             join_key_columns=[columns.stored(field.name) for field in view.join_keys],
             feature_name_columns=[columns.stored(field.name) for field in view.features],
-            timestamp_field=source.timestamp_field,
-            created_timestamp_column=source.created_timestamp_column or None,
+            timestamp_field=columns.event,
+            created_timestamp_column=columns.created,
             start_date=start,
             end_date=end,
         )
-        table = columns.shown(job.to_arrow(), source.timestamp_field, source.created_timestamp_column)
+        table = columns.shown(job.to_arrow())
         for name, wanted in self._arrow_types([view]).items():
             table = table.set_column(table.column_names.index(name), name, as_type(table[name], wanted, name))
         return table
@@ -92,15 +92,15 @@ class FeastOfflineStore:
         was; CommitUnknownError where that cannot be known.
         """
         to = self._destination(views)
-        source, created = to.source, to.source.created_timestamp_column or None
+        source, created = to.source, to.names.created
         columns = source_columns(batch, to.names, to.types)
         if self._appender is not None:
-            times: dict[str, Sequence[Any]] = {source.timestamp_field: batch.event}
+            times: dict[str, Sequence[Any]] = {to.names.event: batch.event}
             if created:
                 times[created] = batch.created
             self._appender.append(table_name(source), columns, times)
             return
-        table = arrow_table(columns, time_columns(batch, source.timestamp_field, created))
+        table = arrow_table(columns, time_columns(batch, to.names.event, created))
         if _is_ours(self._store, source):
             self._store.append(self._config, source, table, {column.name: column.shown for column in columns})
         else:
@@ -110,7 +110,7 @@ class FeastOfflineStore:
         """See app.pushing.ports.OfflineWriter."""
         view = views[0]
         names = [field.name for field in view.join_keys]
-        created = self._source(view).created_timestamp_column
+        created = SourceNames(view).created
         if not created or not _is_ours(self._store, self._source(view)):
             return [self._missing_at_all(view, names, batch) for batch in batches]
         compared = [batch for batch in batches if None not in batch.created]
@@ -139,14 +139,14 @@ class FeastOfflineStore:
             config=self._config,
             data_source=source,
             # With both times among the keys the newest row per key is every row.
-            join_key_columns=[*keys, source.timestamp_field, created],
+            join_key_columns=[*keys, columns.event, created],
             feature_name_columns=[],
             timestamp_field=created,
             created_timestamp_column=None,
             start_date=first,
             end_date=last,
         )
-        table = columns.shown(job.to_arrow(), source.timestamp_field, created)
+        table = columns.shown(job.to_arrow())
         wanted = self._arrow_types([view])
         for name in (field.name for field in view.join_keys):
             table = table.set_column(table.column_names.index(name), name, as_type(table[name], wanted[name], name))
@@ -177,7 +177,8 @@ class FeastOfflineStore:
         """Write the rows computed for `as_of` with what was known at `created`, instead of any written before for the
         same two times. A store that is not ours can only append."""
         source = self._source(view)
-        times = {source.timestamp_field: as_of, source.created_timestamp_column: created}
+        names = SourceNames(view)
+        times = {names.event: as_of, names.created: created}
         replacing = {column: moment for column, moment in times.items() if column}
         if isinstance(self._store, FileOfflineStore) and _is_ours(self._store, source):
             part = f"as_of={as_of:%Y%m%dT%H%M%S.%fZ}-known_at={created:%Y%m%dT%H%M%S.%fZ}"

@@ -23,20 +23,30 @@ class SourceNames:
     def __init__(self, view: ViewSpec) -> None:
         self._mapping = dict(view.source.field_mapping) if view.source else {}
         self._inverse = {shown: stored for stored, shown in self._mapping.items()}
+        event, created = (
+            (view.source.timestamp_field, view.source.created_timestamp_column) if view.source else ("", None)
+        )
+        # Feast lets a mapping rename the columns of times as well; the source then goes by the new name.
+        self.event = self.stored(event)
+        """The column of the event timestamp."""
+        self.created = self.stored(created) if created else None
+        """The column of the created timestamp, where there is one."""
 
     def stored(self, name: str) -> str:
         """What the source calls a column of the view."""
         return self._inverse.get(name, name)
 
-    def shown(self, table: pa.Table, timestamp: str, created: str | None) -> pa.Table:
+    def shown(self, table: pa.Table) -> pa.Table:
         """The table under the view's names, its times renamed and made UTC microseconds; naive ones are UTC."""
         data = {
             self._mapping.get(name, name): column
             for name, column in zip(table.column_names, table.columns, strict=True)
-            if name not in (timestamp, created)
+            if name not in (self.event, self.created)
         }
-        data["event_timestamp"] = as_utc(table[timestamp])
-        data["created_timestamp"] = as_utc(table[created]) if created else pa.nulls(table.num_rows, UTC_MICROS)
+        data["event_timestamp"] = as_utc(table[self.event])
+        data["created_timestamp"] = (
+            as_utc(table[self.created]) if self.created else pa.nulls(table.num_rows, UTC_MICROS)
+        )
         return pa.table(data)
 
 

@@ -55,7 +55,9 @@ trips = FeatureView(
 )
 # Without either, and with one key.
 ratings = FeatureView(
-    name="ratings", entities=[driver], ttl=timedelta(0), source=source("ratings", timestamp_field="at"),
+    name="ratings", entities=[driver], ttl=timedelta(0),
+    # Feast lets a mapping rename the column of times, too.
+    source=source("ratings", timestamp_field="happened", field_mapping={{"at": "happened"}}),
     schema=[Field(name="driver_id", dtype=Int64), Field(name="stars", dtype=Int64), Field(name="why", dtype=String)],
 )
 # Of nobody in particular.
