@@ -11,6 +11,7 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
+from app.domain import FieldSpec
 from app.planning.selection import PlannedView
 
 
@@ -46,6 +47,9 @@ class OfflineHistory(Protocol):
 
     def types(self, planned: PlannedView) -> Sequence[pa.DataType]:
         """The Arrow types of the features that are read. Raises ConfigurationError where one cannot be exported."""
+
+    def type_of(self, field: FieldSpec) -> pa.DataType:
+        """The Arrow type of an on-demand feature. Raises ConfigurationError as well."""
 
 
 class Spine(Protocol):

@@ -37,6 +37,6 @@ def optional_arrow_type(feast_type: FeastType) -> pa.DataType | None:
         return None
 
 
-def key_type(field: FieldSpec) -> pa.DataType:
-    """The Arrow type of a join key. Raises ConfigurationError where Feast has none."""
+def field_type(field: FieldSpec) -> pa.DataType:
+    """The Arrow type of a join key, or of a feature whose type its name says. Raises ConfigurationError without one."""
     return arrow_type(from_value_type(ValueType[field.dtype]))

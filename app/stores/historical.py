@@ -25,7 +25,7 @@ from app.exports.ports import OfflineHistory
 from app.exports.table_spine import EVENT_TIMESTAMP, TableSpine
 from app.planning.selection import PlannedView, Selection
 from app.settings import Settings
-from app.stores.arrow_types import key_type
+from app.stores.arrow_types import field_type
 from app.stores.catalog import view_spec
 
 Persist = Callable[[pa.Table, Any, bool], None]
@@ -169,7 +169,9 @@ def _spine(given: pa.Table, selection: Selection) -> pa.Table:
     times = event if pa.types.is_timestamp(event.type) else pc.cast(event, pa.timestamp("us", tz="UTC"))
     if times.null_count:
         raise InvalidRequestError(f"{times.null_count} rows of the entity frame have no event timestamp")
-    columns = {column: as_type(given[column], key_type(field), column) for column, field in selection.join_keys.items()}
+    columns = {
+        column: as_type(given[column], field_type(field), column) for column, field in selection.join_keys.items()
+    }
     return pa.table({EVENT_TIMESTAMP: as_utc(times), **columns})
 
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 from feast import FeatureView, RepoConfig
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
+from app.domain import FieldSpec
 from app.errors import NotFoundError, NotServableError
 from app.exports.ports import Scope
 from app.planning.selection import PlannedView
-from app.stores.arrow_types import arrow_type
+from app.stores.arrow_types import arrow_type, field_type
 from app.stores.history_files import attach_files
 from app.stores.history_postgres import attach_table
 from app.stores.offline_sources import is_parquet
@@ -48,6 +49,10 @@ class FeastHistory:
         """See app.exports.ports.OfflineHistory."""
         types = {feature.name: feature.dtype for feature in self._view(planned).features}
         return [arrow_type(types[feature]) for feature in planned.features]
+
+    def type_of(self, field: FieldSpec) -> pa.DataType:
+        """See app.exports.ports.OfflineHistory."""
+        return field_type(field)
 
     def _view(self, planned: PlannedView) -> FeatureView:
         view = self._views().get(planned.view.stored_as)
