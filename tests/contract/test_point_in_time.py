@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +25,7 @@ from tests.contract.history import (
     spine_of,
 )
 from tests.oracle import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, Fact, holding
-from tests.servers import Postgres
+from tests.servers import Database, Postgres
 
 TRIP_KEYS = {"driver_id": pa.int64(), "customer_id": pa.string()}
 TRIP = ["trips:fare", "trips:note", "trips:stops"]
@@ -168,3 +170,25 @@ def test_more_rows_than_a_batch_and_more_keys_than_are_told_to_the_store(case: H
     assert pa.Table.from_batches([batch.spine for batch in found]) == spine
     keys = spine["driver_id"].to_pylist()
     assert rows_of(found) == [(PRESENT, (key,)) if key % 2 == 0 else (NOT_FOUND, (None,)) for key in keys]
+
+
+def test_types_that_only_postgresql_has(tmp_path: Path, postgres: Postgres) -> None:
+    """Numbers with decimals, times without a zone and infinite ones, and keys of a narrower type."""
+    with postgres.database() as database, opened_history("postgres", tmp_path, database) as case:
+        _make_odd_trips(database)
+        spine = spine_of([(NOON, 1, "a"), (NOON, 2, "b"), (NOON, 2**40, "b")], **TRIP_KEYS)
+        found = rows_of(case.join(case.features(*TRIP), spine, known_at=True))
+    nothing = (None, None, None)
+    assert found == [(PRESENT, (1.25, "abc", 7)), (PRESENT, nothing), (NOT_FOUND, nothing)]
+
+
+def _make_odd_trips(database: Database) -> None:
+    with psycopg.connect(database.url) as connection:
+        connection.execute(
+            "CREATE TABLE trips (driver_id smallint, customer_id varchar(9), paid numeric(6, 2), note char(3),"
+            " stops int, at timestamp, made timestamptz)"
+        )
+        connection.execute(
+            "INSERT INTO trips VALUES (1, 'a', 1.25, 'abc', 7, '2026-11-22 12:00', '-infinity'),"
+            " (1, 'a', 9.75, 'xyz', 8, 'infinity', now()), (2, 'b', 'NaN', NULL, NULL, '2026-11-22 12:00', 'infinity')"
+        )
