@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 
+from app.durable_files import sync_folder, written
 from app.errors import FreshetError, StoreUnavailableError
 from app.stores.arrow_types import as_utc, conformed
-from app.stores.offline_parts import TOKEN, Merge, PartFiles, sync_folder, written
+from app.stores.offline_parts import TOKEN, Merge, PartFiles
 
 log = structlog.get_logger(__name__)
 
