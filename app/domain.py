@@ -162,6 +162,8 @@ class OnDemandSpec:
     transform: Transform
     limitation: str | None = None
     """What the rules of this service cannot compute about it, or None."""
+    source: str = ""
+    """How the function is called and its text, as the registry keeps them: what tells its versions apart."""
     enabled: bool = True
     description: str = ""
     owner: str = ""

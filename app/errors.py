@@ -163,6 +163,22 @@ class CommitUnknownError(StoreUnavailableError):
     or not. Writing them again may keep them twice."""
 
 
+class RangeNotSatisfiableError(FreshetError):
+    """Asked for bytes of a result that lie behind its end."""
+
+    slug = "range-not-satisfiable"
+    title = "Range not satisfiable"
+    status = 416
+
+
+class QuotaExceededError(FreshetError):
+    """There is no room for a result: it is larger than it may be, or its disk is full. Nothing of it was kept."""
+
+    slug = "quota-exceeded"
+    title = "Quota exceeded"
+    status = 507
+
+
 class ConfigurationError(FreshetError):
     """A setting, a feature_store.yaml or a data folder that cannot work; the detail says what to change."""
 

@@ -164,11 +164,19 @@ def _on_demand(view: OnDemandFeatureView) -> OnDemandSpec:
         request_fields=tuple(request_fields),
         transform=_transform(view),
         limitation=_limitation(view),
+        source=_function_text(view),
         enabled=view.enabled,
         description=view.description,
         owner=view.owner,
         tags=dict(view.tags),
     )
+
+
+def _function_text(view: OnDemandFeatureView) -> str:
+    """What decides the values of an on-demand view beside its inputs. Kinds of transformation that are no function of
+    Python have no text; they are not served."""
+    text = getattr(view.feature_transformation, "udf_string", "") or ""
+    return f"{view.mode}{' singleton' if view.singleton else ''}\n{text}"
 
 
 def _limitation(view: OnDemandFeatureView) -> str | None:

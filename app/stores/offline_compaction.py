@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from app.durable_files import make_folder
 from app.errors import StoreUnavailableError
 from app.stores.offline_merging import fold, merge, of_one_schema, read_rows, remove_replaced
-from app.stores.offline_parts import PartFiles, acquire, make_folder
+from app.stores.offline_parts import PartFiles, acquire
 
 TARGET_BYTES = 128 * 2**20
 TARGET_ROWS = 1_000_000

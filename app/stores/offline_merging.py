@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 import structlog
 
 from app.arrow_columns import as_utc, conformed
+from app.durable_files import sync_folder, written
 from app.errors import FreshetError, StoreUnavailableError
-from app.stores.offline_parts import TOKEN, Merge, PartFiles, sync_folder, written
+from app.stores.offline_parts import TOKEN, Merge, PartFiles
 
 log = structlog.get_logger(__name__)
 

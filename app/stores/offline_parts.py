@@ -24,6 +24,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.durable_files import make_folder, sync_folder, written
 from app.errors import StoreUnavailableError
 
 TOKEN = b"freshet.merge"
@@ -127,22 +128,6 @@ class PartFiles:
             return False
 
 
-@contextlib.contextmanager
-def written(place: Path, write: Callable[[BinaryIO], object]) -> Iterator[Path]:
-    """A hidden file beside `place` with what `write` puts into it, on disk, for the with block to move to its place.
-    Afterwards it is gone, whatever happened."""
-    # A hidden name without the suffix is no part file to any reader.
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _encoded(table: pa.Table) -> Callable[[BinaryIO], object]:
     """Parquet for few rows: dictionaries would cost time and space, and a call into Python for each page time."""
     sink = pa.BufferOutputStream()
@@ -172,23 +157,6 @@ def _settle(place: Path, keep: bool = False) -> None:
         if not keep:
             place.unlink(missing_ok=True)
         raise
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, on disk when this returns."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def acquire(descriptor: int, mode: int, seconds: float) -> None:

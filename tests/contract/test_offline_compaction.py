@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.durable_files import sync_folder
 from app.stores import offline_compaction, offline_merging
-from app.stores.offline_parts import Merge, PartFiles, sync_folder
+from app.stores.offline_parts import Merge, PartFiles
 from tests.contract.offline import HOUR, NOON, OfflineCase, opened, sensors, write_offline_repo
 
 

@@ -43,6 +43,14 @@ def catalog(profile: Profile) -> Iterator[Catalog]:
     repo.close()
 
 
+def test_an_on_demand_view_comes_with_the_text_of_its_function(catalog: Catalog) -> None:
+    how, text = catalog.on_demand_views["user_engagement"].source.split("\n", 1)
+
+    assert how == "python"
+    assert "def user_engagement(" in text
+    assert "tokens_per_message" in text
+
+
 def test_everything_has_an_owner_a_description_and_a_team(catalog: Catalog) -> None:
     everything: list[Any] = [
         *catalog.entities.values(),
