@@ -55,6 +55,8 @@ class World:
 
     def offline_rows(self, user: str) -> int:
         with psycopg.connect(self.database.url, connect_timeout=10) as connection:
+            if connection.execute("SELECT to_regclass('user_realtime')").fetchone() == (None,):
+                return 0  # the first push makes the table
             found = connection.execute("SELECT count(*) FROM user_realtime WHERE user_id = %s", [user]).fetchone()
         assert found is not None
         return int(found[0])

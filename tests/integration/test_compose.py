@@ -16,6 +16,7 @@ import yaml
 from ingestion.sample import write_sample_events
 from tests.integration.compose import COMPOSE_FILE, NativeStack
 from tests.servers.composefile import ComposeError, read_compose_file
+from tests.servers.waiting import wait_until
 
 PASSWORD = "c0mposeS3cret"
 VECTOR = "/v1/online-features/assistant_v1?user_id=u1"
@@ -88,9 +89,11 @@ def test_a_pushed_row_is_read_back(stack: NativeStack) -> None:
 
 def test_it_stops_in_its_grace_period_and_told_nobody_the_password(stack: NativeStack) -> None:
     api, migrate = stack.process("api"), stack.process("migrate")
+    # The first worker answers for both; one that is still starting has nothing to drain, and says nothing of it.
+    wait_until("both workers are up", lambda: api.output().count("Application startup complete.") == 2)
     assert stack.stop("api") == 0
     lines = [orjson.loads(line) for line in api.output().splitlines()]
-    assert [line["seconds"] for line in lines if line["event"] == "stopping"] == [2.0, 2.0]
+    assert [line["seconds"] for line in lines if line["event"] == "stopping"] == [2.0, 2.0], lines
     assert PASSWORD not in api.output() + migrate.output()
     assert stack.services["api"].stop_grace_period > 2.0 + 10.0
 
