@@ -18,7 +18,7 @@ from app.errors import FieldError, InvalidRequestError
 from app.exports.json_text import JsonText
 from app.exports.plain_types import as_plain, canonical, is_odd, plain_schema
 from app.exports.row_groups import RowGroups
-from app.exports.text_types import as_text_types, is_plain_text, no_text
+from app.exports.text_types import as_text_types, csv_type, is_plain_text, no_text
 
 
 class ExportFormat(enum.StrEnum):
@@ -145,8 +145,9 @@ class _Csv:
     def __init__(self, schema: pa.Schema, sink: BinaryIO, stack: contextlib.ExitStack) -> None:
         self._json = stack.enter_context(contextlib.closing(JsonText()))
         self._others = [number for number, field in enumerate(schema) if not is_plain_text(field.type)]
-        for number in self._others:
-            schema = schema.set(number, pa.field(schema.field(number).name, pa.string()))
+        for number, field in enumerate(schema):
+            schema = schema.set(number, pa.field(field.name, csv_type(field.type)))
+        self._schema = schema
         self._writer = pa.csv.CSVWriter(sink, schema)
 
     def write(self, group: pa.Table) -> None:
@@ -154,7 +155,7 @@ class _Csv:
             texts = self._json.columns(as_text_types(group.select(self._others)))
             for number, text in zip(self._others, texts, strict=True):
                 group = group.set_column(number, group.schema.field(number).name, text)
-        self._writer.write_table(group)
+        self._writer.write_table(group.cast(self._schema))
 
     def close(self) -> None:
         self._writer.close()

@@ -18,6 +18,13 @@ def is_plain_text(dtype: pa.DataType) -> bool:
     return not (binary or pa.types.is_nested(dtype))
 
 
+def csv_type(dtype: pa.DataType) -> pa.DataType:
+    """The type that Arrow's CSV writer is given: UTC, as it cuts the seconds off the offsets of old local times."""
+    if pa.types.is_timestamp(dtype) and dtype.tz is not None:
+        return pa.timestamp(dtype.unit, "UTC")
+    return dtype if is_plain_text(dtype) else pa.string()
+
+
 def text_type(dtype: pa.DataType) -> pa.DataType:
     """A type that DuckDB reads and that JSON has a form for, for the same values. Times are UTC, in microseconds."""
     if pa.types.is_timestamp(dtype):

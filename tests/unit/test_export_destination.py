@@ -17,6 +17,7 @@ import pytest
 from app.errors import ConfigurationError, FreshetError, QuotaExceededError, StoreUnavailableError
 from app.exports.destination import Destination
 from app.exports.local_files import LocalFiles
+from app.exports.urls import parse_address
 
 EXPORT = "5a0c"
 
@@ -219,6 +220,12 @@ def test_an_unusable_url_is_refused_without_its_secrets(url: str) -> None:
     while told is not None:
         assert not any(secret in f"{told!r} {told}" for secret in SECRETS)
         told = told.__cause__ if told.__suppress_context__ else (told.__cause__ or told.__context__)
+
+
+def test_secrets_are_found_in_every_spelling() -> None:
+    address = parse_address("s3://AKIAUSER:p%40ss@bucket/folder?region=eu-1&x=t0%20ken")
+
+    assert address.redacted("AKIAUSER p%40ss p@ss t0%20ken t0 ken eu-1") == "*** *** *** *** *** eu-1"
 
 
 def test_a_destination_is_shown_without_its_secrets() -> None:

@@ -285,6 +285,24 @@ def test_a_batch_with_other_columns_is_refused() -> None:
         written(ExportFormat.CSV, pa.schema([("a", pa.int64())]), [pa.record_batch({"b": [1]})])
 
 
+def test_names_of_columns_may_be_anything() -> None:
+    names = ["a", "A", "it's", 'a "b"', "a,b", "c0", "\u00fc\n"]
+    batch = pa.record_batch([pa.array([[number]]) for number in range(len(names))], names)
+
+    assert json.loads(written(ExportFormat.JSONL, batch.schema, [batch])) == {
+        name: [number] for number, name in enumerate(names)
+    }
+    text = written(ExportFormat.CSV, batch.schema, [batch]).decode()
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [names, [f"[{number}]" for number in range(len(names))]]
+
+
+def test_times_of_other_zones_are_utc_in_csv() -> None:
+    # Berlin was 53 minutes and 28 seconds ahead; Arrow would write +0053.
+    batch = pa.record_batch({"t": pa.array([-(2**32)], pa.timestamp("s", "Europe/Berlin"))})
+
+    assert written(ExportFormat.CSV, batch.schema, [batch]) == b'"t"\n1833-11-24 17:31:44Z\n'
+
+
 def test_times_beyond_microseconds_are_cut_off_in_json() -> None:
     batch = pa.record_batch({"t": pa.array([1_999, -1], pa.timestamp("ns", "Asia/Tokyo"))})
 

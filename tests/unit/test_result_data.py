@@ -19,26 +19,16 @@ BYTES = bytes(range(256)) * 10_000
 TAG = '"5a0c"'
 
 
-class Counted(io.BytesIO):
-    """A file that is counted while it is open."""
-
-    opened = 0
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        Counted.opened += 1
-
-    def close(self) -> None:
-        if not self.closed:
-            Counted.opened -= 1
-        super().close()
+FILES: list[BinaryIO] = []
+"""Every file that was opened: kept, as one that is forgotten is closed by Python."""
 
 
 def served(content: bytes, size: int) -> TestClient:
     app = FastAPI()
 
     def opened() -> BinaryIO:
-        return Counted(content)
+        FILES.append(io.BytesIO(content))
+        return FILES[-1]
 
     @app.api_route("/data", methods=["GET", "HEAD"])
     async def data(request: Request) -> Response:
@@ -50,8 +40,9 @@ def served(content: bytes, size: int) -> TestClient:
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     """A client of a result, all of whose files are closed in the end."""
+    FILES.clear()
     yield served(BYTES, len(BYTES))
-    assert Counted.opened == 0
+    assert all(file.closed for file in FILES)
 
 
 def test_the_whole_file(client: TestClient) -> None:
@@ -143,13 +134,13 @@ def test_an_empty_file() -> None:
 
     assert client.get("/data").content == b""
     assert client.get("/data", headers={"Range": "bytes=0-"}).status_code == 416
-    assert Counted.opened == 0
+    assert all(file.closed for file in FILES)
 
 
 def test_a_file_that_has_become_shorter_cuts_the_connection() -> None:
     with pytest.raises(OSError, match="shorter than it was"):
         served(b"abc", 10).get("/data")
-    assert Counted.opened == 0
+    assert all(file.closed for file in FILES)
 
 
 def test_a_caller_who_leaves_in_the_middle_of_a_read_lets_it_end_first() -> None:
