@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     one that has missed five is taken for dead: what it left is brought online from the offline store, and a push with
     an Idempotency-Key that it was at is finished by the next who sends it. The same on all servers of a project."""
 
+    max_spine_rows: int = Field(default=10_000_000, gt=0)
+    """Most rows in the spine of an export, the table of entities and moments that features are joined to; more are
+    refused with 422."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""
