@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     one that has missed five is taken for dead: what it left is brought online from the offline store, and a push with
     an Idempotency-Key that it was at is finished by the next who sends it. The same on all servers of a project."""
 
+    max_spine_rows: int = Field(default=10_000_000, gt=0)
+    """Most rows in the spine of an export, the table of entities and moments that features are joined to; more are
+    refused with 422."""
+
     export_memory: Annotated[int, Field(ge=268_435_456)] = 1_073_741_824
     """Bytes of memory that one export, or one point-in-time join in a notebook, may take; what does not fit is spilled
     to disk."""
