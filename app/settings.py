@@ -121,6 +121,13 @@ class Settings(BaseSettings):
     one that has missed five is taken for dead: what it left is brought online from the offline store, and a push with
     an Idempotency-Key that it was at is finished by the next who sends it. The same on all servers of a project."""
 
+    job_heartbeat: float = Field(default=1.0, gt=0, le=60)
+    """Seconds between the heartbeats of a worker that runs a job, and between its looks at those of others; one that
+    has missed five is taken for dead: another worker begins the job anew. The same on all workers of a project."""
+
+    export_retention: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=7)
+    """How long a job that has ended is remembered, and its files are kept (seconds, 26h, 7d or P7D)."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 import typeguard
 
 _INHERITED = "_FRESHET_METRICS_DIR"
+_NICE = 10
 
 
 def prepare_metrics() -> str:
@@ -39,3 +41,10 @@ def import_feast_fast() -> None:
         return (lambda decorated: decorated) if target is None else target
 
     typeguard.typechecked = unchanged
+
+
+def step_back() -> None:
+    """Leave the CPU to whoever else wants it, so that neither the start of a worker nor its jobs slow the server beside
+    it."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
