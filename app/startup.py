@@ -7,12 +7,14 @@ import contextlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import typeguard
 
 _INHERITED = "_FRESHET_METRICS_DIR"
 _NICE = 10
+_FIRST_TO_GO = "500"
 
 
 def prepare_metrics() -> str:
@@ -44,7 +46,8 @@ def import_feast_fast() -> None:
 
 
 def step_back() -> None:
-    """Leave the CPU to whoever else wants it, so that neither the start of a worker nor its jobs slow the server beside
-    it."""
+    """Leave CPU and memory to whoever else wants them: neither the start of a worker nor its jobs should slow the
+    server beside it, and where memory runs out, the system should end the worker."""
     with contextlib.suppress(OSError):
         os.nice(_NICE)
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)

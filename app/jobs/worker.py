@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.2
 _SECONDS_UNTIL_ASLEEP = 10.0
+_SECONDS_BETWEEN_TIDYINGS = 5.0
 _SECONDS_BETWEEN_EXPIRIES = 600.0
 _SECONDS_TO_STOP = 3.0
 
@@ -87,9 +88,10 @@ class Worker:
             self._sweep.hand_over(waiting)
         if self._is_due("sweep", self._beat):
             self._sweep.find_dead()
-            self._sweep.tidy()
             if waiting:
                 self._sweep.find_lost(waiting)
+        if self._is_due("tidying", _SECONDS_BETWEEN_TIDYINGS):
+            self._sweep.tidy()
         if self._is_due("expiry", _SECONDS_BETWEEN_EXPIRIES):
             self._expire()
         if self._queue.is_open and self._may_sleep(bool(waiting)):

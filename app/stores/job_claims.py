@@ -43,13 +43,17 @@ class JobClaims:
     def __init__(self, metadata: MetadataStore, project: str) -> None:
         self._metadata = metadata
         self._project = project
+        # What an idle worker asks all the time is put together once.
+        mine = JobRow.project == project
+        columns = (JobRow.id, JobRow.attempt, JobRow.created_at, JobRow.enqueued)
+        waiting = sa.select(*columns).where(mine, JobRow.state == JobState.QUEUED)
+        self._waiting = waiting.order_by(JobRow.created_at, JobRow.id).limit(sa.bindparam("most"))
+        self._running = sa.select(JobRow.__table__).where(mine, JobRow.state == JobState.RUNNING)
 
     def waiting(self, limit: int) -> Sequence[Ticket]:
         """The oldest attempts that wait for a worker, in order."""
-        query = sa.select(JobRow.id, JobRow.attempt, JobRow.created_at, JobRow.enqueued)
-        mine = query.where(JobRow.project == self._project, JobRow.state == JobState.QUEUED)
         with self._metadata.begin() as connection:
-            rows = connection.execute(mine.order_by(JobRow.created_at, JobRow.id).limit(limit))
+            rows = connection.execute(self._waiting, {"most": limit})
             return [Ticket(row.id, row.attempt, utc(row.created_at), row.enqueued) for row in rows]
 
     def enqueued(self, ticket: Ticket) -> None:
@@ -101,9 +105,8 @@ class JobClaims:
 
     def running(self) -> list[Job]:
         """Every job that a worker has begun."""
-        query = sa.select(JobRow.__table__).where(JobRow.project == self._project, JobRow.state == JobState.RUNNING)
         with self._metadata.begin() as connection:
-            return [job_of(row) for row in connection.execute(query)]
+            return [job_of(row) for row in connection.execute(self._running)]
 
     def lose(self, job: Job) -> bool:
         """Leave a job whose worker has died to another attempt; False where it lives, or somebody else was quicker."""

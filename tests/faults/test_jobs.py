@@ -239,8 +239,9 @@ def test_the_workers_share_the_work(either: JobWorld) -> None:
         done_once(either, *jobs)
 
 
-def kill_at_random(world: JobWorld, times: int) -> None:
-    """Kill one worker after another, at any moment of the life of a job, while a second one comes."""
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.full)])
+def test_kill_9_at_random_moments(world: JobWorld, times: int) -> None:
+    """One worker after another is killed, at any moment of the life of a job, while the next one has come."""
     dice = random.Random()
     jobs = [world.order("write", steps=dice.randint(1, 60)) for _ in range(times)]
     # By chance one job may lose many workers.
@@ -252,11 +253,6 @@ def kill_at_random(world: JobWorld, times: int) -> None:
         world.kill(current)
         current = successor
     done_once(world, *jobs)
-
-
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.full)])
-def test_kill_9_at_random_moments(world: JobWorld, times: int) -> None:
-    kill_at_random(world, times)
 
 
 def test_a_postgresql_that_goes_away_is_waited_for(tmp_path: Path, private_postgres: PostgresServer) -> None:

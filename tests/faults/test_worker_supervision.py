@@ -66,6 +66,7 @@ def test_a_server_has_one_worker_which_comes_back(
     with serving(*arguments, environment=environment, folder=tmp_path, worker=True) as server:
         first = the_worker(server)
         assert first.nice() > psutil.Process(server.process.pid).nice()
+        assert Path(f"/proc/{first.pid}/oom_score_adj").read_text().strip() == "500"
         first.send_signal(signal.SIGKILL)
         second = the_worker(server, after=first.pid)
         assert "the worker has ended, and is started again" in server.output()
