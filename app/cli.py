@@ -37,12 +37,16 @@ Host = Annotated[
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Server processes.")]
+BackgroundWorker = Annotated[
+    bool,
+    typer.Option("--worker/--no-worker", help="Run background jobs in a process beside the server (`freshet worker`)."),
+]
 Views = Annotated[list[str] | None, typer.Option("--view", help="Only this feature view; may be repeated.")]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what has been computed before.")]
 
 
 @app.command()
-def up(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1) -> None:
+def up(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1, worker: BackgroundWorker = True) -> None:
     """Set everything up and serve: migrate, apply, compute, materialize, serve.
 
     Steps that are done already are skipped, so a second start is quick and changes no data. Where there are no raw
@@ -50,11 +54,11 @@ def up(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1) -> Non
     """
     from app.commands.up import up as run
 
-    run(host, port, workers)
+    run(host, port, workers, worker)
 
 
 @app.command()
-def serve(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1) -> None:
+def serve(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1, worker: BackgroundWorker = True) -> None:
     """Serve features over HTTP.
 
     Needs a registry (freshet apply); picks up later changes of it by itself. SIGTERM turns /readyz to 503, waits
@@ -62,7 +66,25 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1) -> 
     """
     from app.commands.serve import serve as run
 
-    run(host, port, workers)
+    run(host, port, workers, worker)
+
+
+@app.command()
+def worker(
+    supervised: Annotated[
+        bool, typer.Option("--supervised", hidden=True, help="Stop when standard input closes, and step back.")
+    ] = False,
+) -> None:
+    """Run background jobs.
+
+    `freshet serve` runs one worker by itself; run more of them, on any machine, for more jobs at once. SIGTERM and
+    Ctrl-C stop it within seconds: what it was at goes on in another worker, or when the next one starts.
+    """
+    if supervised:
+        startup.step_back()
+    from app.commands.worker import worker as run
+
+    run(supervised)
 
 
 @app.command()

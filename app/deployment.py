@@ -16,7 +16,7 @@ from app.errors import ConfigurationError, NotFoundError
 from app.materializing.materialize import Materializer
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
-from app.stores.metadata import MetadataStore
+from app.stores.metadata import MetadataStore, open_metadata
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
 from app.stores.repo import FeastRepo, open_repo
@@ -54,14 +54,6 @@ class Deployment:
 def now() -> datetime:
     """The time in UTC."""
     return datetime.now(UTC)
-
-
-def open_metadata(settings: Settings) -> MetadataStore:
-    """The metadata database, migrated where it is embedded or FRESHET_AUTO_MIGRATE asks for it."""
-    metadata = MetadataStore(settings)
-    if metadata.embedded or settings.auto_migrate:
-        metadata.upgrade()
-    return metadata
 
 
 def migrated_metadata(settings: Settings) -> MetadataStore:

@@ -179,6 +179,14 @@ class QuotaExceededError(FreshetError):
     status = 507
 
 
+class WorkerLostError(FreshetError):
+    """One worker after another has died while it ran this job."""
+
+    slug = "worker-lost"
+    title = "Worker lost"
+    status = 500
+
+
 class ConfigurationError(FreshetError):
     """A setting, a feature_store.yaml or a data folder that cannot work; the detail says what to change."""
 

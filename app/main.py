@@ -23,9 +23,10 @@ from app.api.direct import DirectApp
 from app.api.feast_wire import features, materializations, writes
 from app.api.state import AppState
 from app.api.threads import BoundedThreads, Probe
-from app.deployment import now, open_metadata
+from app.deployment import now
 from app.domain import Catalog, ViewSpec
 from app.errors import FreshetError
+from app.jobs.counting import keep_counted
 from app.logs import configure_logs
 from app.materializing.materialize import Materializer
 from app.materializing.replay import Replay
@@ -42,6 +43,8 @@ from app.pushing.writing import GroupWriter
 from app.serving.refresh import PlanBook
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
+from app.stores.jobs import JobRecords
+from app.stores.metadata import open_metadata
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
 from app.stores.push_keys import PushKeys
@@ -152,6 +155,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(offline_store.keep_compacted(settings.compaction_interval.total_seconds())),
             asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
             asyncio.create_task(metrics.keep_flushed()),
+            asyncio.create_task(keep_counted(JobRecords(metadata, repo.project))),
         ]
         renewing = asyncio.create_task(state.push_keys.keep_renewing())
         restore = _drain_on_sigterm(state, settings.shutdown_delay)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -148,28 +148,39 @@ class SnapshotGauge:
     """A gauge over the whole deployment, of which every process has the same snapshot in memory: whichever worker is
     scraped, it shows it, and there is no file that could outlive a killed one. Without a snapshot it is left out."""
 
-    def __init__(self, name: str, documentation: str) -> None:
+    def __init__(self, name: str, documentation: str, labels: Sequence[str] = ()) -> None:
         self._name = name
         self._documentation = documentation
-        self._value: float | None = None
+        self.labels = tuple(labels)
+        self._values: Mapping[tuple[str, ...], float] = {}
 
     def set(self, value: float | None) -> None:
-        """Show this from now on; None: nothing is known."""
-        self._value = value
+        """Show this from now on; None: nothing is known. For a gauge without labels."""
+        self._values = {} if value is None else {(): value}
+
+    def set_all(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """Show these from now on, by the values of the labels, and no others."""
+        self._values = dict(values)
 
     def describe(self) -> Iterable[Metric]:
-        """The metric without its value."""
-        return [GaugeMetricFamily(self._name, self._documentation)]
+        """The metric without its values."""
+        return [GaugeMetricFamily(self._name, self._documentation, labels=self.labels)]
 
     def collect(self) -> Iterable[Metric]:
         """The metric as it is now."""
-        value = self._value
-        return [] if value is None else [GaugeMetricFamily(self._name, self._documentation, value)]
+        values = self._values
+        if not values:
+            return []
+        family = GaugeMetricFamily(self._name, self._documentation, labels=self.labels)
+        for labels, value in sorted(values.items()):
+            family.add_metric(labels, value)
+        return [family]
 
 
 PUSH_REPAIRS_OWED = SnapshotGauge(
     "freshet_push_repairs_owed", "Push sources with rows that are kept offline and not yet online, over all servers."
 )
+JOBS = SnapshotGauge("freshet_jobs", "Background jobs that are remembered, by kind and state.", ["kind", "state"])
 
 
 class _OwnMetrics:
@@ -185,4 +196,5 @@ def exposition() -> bytes:
     registry = CollectorRegistry()
     registry.register(_OwnMetrics())
     registry.register(PUSH_REPAIRS_OWED)
+    registry.register(JOBS)
     return generate_latest(registry)

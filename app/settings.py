@@ -129,6 +129,13 @@ class Settings(BaseSettings):
     """Bytes of memory that one export, or one point-in-time join in a notebook, may take; what does not fit is spilled
     to disk."""
 
+    job_heartbeat: float = Field(default=1.0, gt=0, le=60)
+    """Seconds between the heartbeats of a worker that runs a job, and between its looks at those of others; one that
+    has missed five is taken for dead: another worker begins the job anew. The same on all workers of a project."""
+
+    export_retention: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=7)
+    """How long a job that has ended is remembered, and its files are kept (seconds, 26h, 7d or P7D)."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""

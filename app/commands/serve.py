@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.api.one_write import OneWriteProtocol
 from app.commands.console import err
+from app.commands.supervisor import supervised_worker
 from app.errors import ConfigurationError
 from app.logs import configure_logs
 from app.settings import Settings
@@ -23,13 +24,13 @@ from app.stores.repo import open_repo
 log = structlog.get_logger(__name__)
 
 
-def serve(host: str, port: int, workers: int) -> None:
+def serve(host: str, port: int, workers: int, worker: bool) -> None:
     """Check what can be checked in one line, then serve."""
     settings = Settings()
     with claimed(host, port, settings) as listener:
         # Opened here only for its error message: a worker could only show a traceback.
         open_repo(settings).close()
-        run(listener, workers, settings)
+        run(listener, workers, settings, worker)
 
 
 @contextlib.contextmanager
@@ -78,8 +79,8 @@ def address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def run(listener: socket.socket, workers: int, settings: Settings) -> None:
-    """Serve on the socket until told to stop."""
+def run(listener: socket.socket, workers: int, settings: Settings, worker: bool) -> None:
+    """Serve on the socket until told to stop; `worker`: beside one process for background jobs."""
     configure_logs(settings.log_format)
     log.info("serving", url=address(listener))
     config = uvicorn.Config(
@@ -94,7 +95,12 @@ def run(listener: socket.socket, workers: int, settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
-    if workers > 1:
+    with supervised_worker(worker):
+        _serve(config, listener)
+
+
+def _serve(config: uvicorn.Config, listener: socket.socket) -> None:
+    if config.workers > 1:
         Multiprocess(config, sockets=[listener]).run()
         return
     server = uvicorn.Server(config)

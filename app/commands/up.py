@@ -21,12 +21,12 @@ from app.stores.repo import FeastRepo, open_repo
 _HISTORY_DAYS = 7
 
 
-def up(host: str, port: int, workers: int) -> None:
+def up(host: str, port: int, workers: int, worker: bool) -> None:
     """Claim the port, prepare everything, serve."""
     settings = Settings()
     with serving.claimed(host, port, settings) as listener:
         prepare(settings, listener)
-        serving.run(listener, workers, settings)
+        serving.run(listener, workers, settings, worker)
 
 
 def prepare(settings: Settings, listener: socket.socket) -> None:

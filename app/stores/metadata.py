@@ -185,6 +185,14 @@ class MetadataStore:
             ) from error
 
 
+def open_metadata(settings: Settings) -> MetadataStore:
+    """The metadata database, migrated where it is embedded or FRESHET_AUTO_MIGRATE asks for it."""
+    metadata = MetadataStore(settings)
+    if metadata.embedded or settings.auto_migrate:
+        metadata.upgrade()
+    return metadata
+
+
 def alembic_config(url: str) -> Config:
     """Alembic's configuration for the database at `url`."""
     config = Config(str(PROJECT_ROOT / "alembic.ini"))

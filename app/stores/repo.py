@@ -6,15 +6,12 @@ The substitution happens in memory only: the file on disk stays a stock one, and
 from __future__ import annotations
 
 import functools
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import yaml
 from feast import FeatureStore
 from feast.infra.registry.sql import SqlRegistry
 from feast.repo_config import RepoConfig
@@ -22,6 +19,7 @@ from pydantic import ValidationError
 
 from app.errors import ConfigurationError, StoreUnavailableError, one_line
 from app.settings import Settings
+from app.stores.feature_store_yaml import read_yaml
 from app.stores.folders import make_writable
 
 _ONLINE = {
@@ -73,7 +71,7 @@ def open_repo(settings: Settings) -> FeastRepo:
     environment variable that it uses, or a value in it is missing or wrong.
     """
     yaml_path = settings.repo_path / settings.feature_store_yaml
-    raw = _read_yaml(yaml_path)
+    raw = read_yaml(yaml_path)
     try:
         _substitute(raw, settings)
         _resolve_paths(raw, settings)
@@ -103,44 +101,6 @@ def _build(yaml_path: Path, section: str, make: Callable[[], Any]) -> Any:
         raise StoreUnavailableError(f"{place}: the database of the registry does not answer") from error
     except Exception as error:  # Feast raises whatever a wrong value trips over; to its writer it is one line
         raise ConfigurationError(f"{place}: {one_line(error)}") from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"There is no folder {path.parent}; set FRESHET_FEATURE_REPO to a Feast repo")
-    try:
-        # Feast expands variables in the text before it parses, so this does, too.
-        text = os.path.expandvars(path.read_text(encoding="utf-8"))
-        raw = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"There is no {path.name} in {path.parent}; FRESHET_FEATURE_REPO must be a folder with a Feast "
-            "feature_store.yaml (FRESHET_FEATURE_STORE_YAML names another file in it)"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        place = f", line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or one_line(error)
-        raise ConfigurationError(f"{path}{place}: not valid YAML: {problem}") from None
-    if not isinstance(raw, dict):
-        raise ConfigurationError(f"{path} is not a mapping of settings; see Feast's feature_store.yaml reference")
-    unset = sorted(set(re.findall(r"\$\{(\w+)\}", "\n".join(_strings(raw)))))
-    if unset:
-        raise ConfigurationError(f"{path} uses environment variables that are not set: {', '.join(unset)}")
-    for required in ("project", "registry"):
-        if required not in raw:
-            raise ConfigurationError(f"{path}: `{required}` is missing")
-    return raw
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [text for entry in value.values() for text in _strings(entry)]
-    if isinstance(value, list):
-        return [text for entry in value for text in _strings(entry)]
-    return [value] if isinstance(value, str) else []
 
 
 def _section(raw: dict[str, Any], name: str, default: str) -> dict[str, Any] | None:

@@ -106,9 +106,11 @@ class FreshetServer:
 
 @contextlib.contextmanager
 def serving(
-    *arguments: str, environment: Mapping[str, str], folder: Path, ready: int | None = 200
+    *arguments: str, environment: Mapping[str, str], folder: Path, ready: int | None = 200, worker: bool = False
 ) -> Iterator[FreshetServer]:
     """A server on a free port of 127.0.0.1, from the moment when /readyz answers `ready` (None: when it listens).
+
+    `worker`: with the process for background jobs that it has by default, which few tests need.
 
     At the end it is interrupted if it still runs, killed if that does not help or the test failed. Tracebacks in its
     log are an error.
@@ -118,7 +120,7 @@ def serving(
     temporary.mkdir(parents=True)
     with _interruptible():
         process = GuardedProcess(
-            [FRESHET, *arguments, "--port", "0"],
+            [FRESHET, *arguments, "--port", "0", "--worker" if worker else "--no-worker"],
             log=folder / f"{name}.log",
             environment={**_base(folder), **environment, "TMPDIR": str(temporary)},
             directory=_empty(folder),

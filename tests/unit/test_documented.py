@@ -111,7 +111,8 @@ def exported() -> dict[str, Metric]:
         if isinstance(value, Counter | Histogram | SnapshotGauge):
             (family,) = value.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            found[name] = Metric(family.type, () if isinstance(value, SnapshotGauge) else tuple(value._labelnames))
+            labels = value.labels if isinstance(value, SnapshotGauge) else tuple(value._labelnames)
+            found[name] = Metric(family.type, labels)
     return found
 
 
