@@ -7,6 +7,7 @@ and `freshet --help` should not.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -146,6 +147,54 @@ def materialize(
     run(view, start, end)
 
 
+@app.command()
+def export(
+    service: Annotated[str | None, typer.Option(help="The feature service to export.")] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(metavar="VIEW:FEATURE", help="Instead of a service: a feature. May repeat.")
+    ] = None,
+    spine: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Parquet, CSV or Arrow: event_timestamp and the join keys.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Where the result goes: a path, or a URL such as s3://…")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="parquet, csv, arrow or jsonl. Default: what the name ends with.")
+    ] = None,
+    known_at: Annotated[
+        bool, typer.Option("--known-at", help="Count only what had been created by the time of each row.")
+    ] = False,
+    full_feature_names: Annotated[
+        bool, typer.Option("--full-feature-names", help="Name columns view__feature.")
+    ] = False,
+    reproduce: Annotated[
+        Path | None,
+        typer.Option(metavar="MANIFEST", help="Run the export of a manifest again, and compare the checksum."),
+    ] = None,
+) -> None:
+    """Make a training set: the features as they held at the time of each row of the spine.
+
+    One row per row of the spine, in its order, with all of its columns. Beside the result lies its manifest: what it
+    was made of, its checksum, and how much of each feature is missing, and why.
+
+      freshet export --service assistant_v1 --spine labels.csv --out training.parquet
+      freshet export --reproduce training.parquet.manifest.json
+
+    The second counts no row that was created after the first; its exit status is 1 where the data differ.
+    """
+    from app.commands import export as commands
+
+    if reproduce is not None:
+        if not commands.reproduce(reproduce, spine, target):
+            raise typer.Exit(1)
+        return
+    if spine is None or target is None:
+        missing = "--spine" if spine is None else "--out"
+        raise typer.BadParameter("is needed, unless --reproduce says all", param_hint=missing)
+    commands.export(service, feature, spine, target, form, known_at, full_feature_names)
+
+
 @database.callback()
 def database_group() -> None:
     """The metadata database (FRESHET_DATABASE_URL)."""
@@ -165,7 +214,9 @@ def main() -> None:
     try:
         app()
     except FreshetError as error:
-        message = error.detail
+        # What the detail does not say itself.
+        faults = [f"\n  {fault.field}: {fault.message}" for fault in error.errors if fault.message not in error.detail]
+        message = error.detail + "".join(faults)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         message = f"FRESHET_{'.'.join(str(part) for part in first['loc']).upper()}: {first['msg']}"

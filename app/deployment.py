@@ -16,6 +16,7 @@ from app.errors import ConfigurationError, NotFoundError
 from app.materializing.materialize import Materializer
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
+from app.stores.history import FeastHistory
 from app.stores.metadata import MetadataStore, open_metadata
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
@@ -31,6 +32,7 @@ class Deployment:
     metadata: MetadataStore
     online: FeastOnlineStore
     offline: FeastOfflineStore
+    history: FeastHistory
     catalog: Catalog
     materializer: Materializer
 
@@ -80,9 +82,10 @@ def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[De
         feast_view: FeatureView = snapshot.feast_views[view.name]
         repo.store.registry.apply_materialization(feast_view, repo.project, start, end)
 
+    history = FeastHistory(repo.store.config, lambda: snapshot.feast_views)
     materializer = Materializer(repo.project, offline, online, metadata, now, settings.materialize_overlap, record)
     try:
-        yield Deployment(settings, repo, metadata, online, offline, snapshot.catalog, materializer)
+        yield Deployment(settings, repo, metadata, online, offline, history, snapshot.catalog, materializer)
     finally:
         online.close()
         offline.close()

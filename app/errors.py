@@ -88,6 +88,14 @@ class NotArrowError(FreshetError):
     status = 400
 
 
+class NotAcceptableError(FreshetError):
+    """None of the media types in Accept is one in which the answer can be written."""
+
+    slug = "not-acceptable"
+    title = "Not acceptable"
+    status = 406
+
+
 class UnsupportedMediaTypeError(FreshetError):
     """The body has a content type or a content encoding that the endpoint does not read."""
 
@@ -161,6 +169,14 @@ class StillRunningError(StoreUnavailableError):
 class CommitUnknownError(StoreUnavailableError):
     """The connection was lost while the offline store committed, and it could not be asked since: the rows may be kept
     or not. Writing them again may keep them twice."""
+
+
+class NotFinishedError(FreshetError):
+    """Asked for the result of an export that has none, or none yet."""
+
+    slug = "not-finished"
+    title = "Not finished"
+    status = 409
 
 
 class RangeNotSatisfiableError(FreshetError):

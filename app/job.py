@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -117,3 +117,21 @@ class JobKind(Protocol):
         when a job has failed or was cancelled, before another attempt, and when the record expires; maybe repeatedly,
         and maybe without `run` before. With the job it removes what belongs to the job as such where
         `job.state.finished`."""
+
+
+class JobOrders(Protocol):
+    """The jobs of one project, as who orders them sees them. Methods block, and raise StoreUnavailableError."""
+
+    def create(self, kind: str, request: Mapping[str, Any], now: datetime, job_id: str | None = None) -> Job:
+        """Order a job. `request` is JSON; `job_id` a UUID, made up by default."""
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None."""
+
+    def list(
+        self, kind: str | None = None, limit: int = 50, after: str | None = None, state: JobState | None = None
+    ) -> Sequence[Job]:
+        """Jobs, the newest first. Raises NotFoundError where there is no job `after`."""
+
+    def request_cancel(self, job_id: str, now: datetime) -> Job | None:
+        """Cancel it, unless it has ended; what it is now, or None."""

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from feast import FeatureView
 
 from app import metrics
-from app.api import catalog, health, online, problems, push, push_sources
+from app.api import catalog, exports, health, historical, online, problems, push, push_sources
 from app.api.direct import DirectApp
 from app.api.feast_wire import features, materializations, writes
 from app.api.state import AppState
@@ -26,6 +26,7 @@ from app.api.threads import BoundedThreads, Probe
 from app.deployment import now
 from app.domain import Catalog, ViewSpec
 from app.errors import FreshetError
+from app.exports.destination import Destination
 from app.jobs.counting import keep_counted
 from app.logs import configure_logs
 from app.materializing.materialize import Materializer
@@ -43,6 +44,7 @@ from app.pushing.writing import GroupWriter
 from app.serving.refresh import PlanBook
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
+from app.stores.history import FeastHistory
 from app.stores.jobs import JobRecords
 from app.stores.metadata import open_metadata
 from app.stores.offline import FeastOfflineStore
@@ -54,6 +56,9 @@ from app.stores.watermarks import StoredWatermarks
 from app.threads import DaemonThreads, in_thread
 
 _TRANSFORM_THREADS = 8
+_EXPORT_THREADS = 2
+_ORDER_THREADS = 4
+_SECONDS_TO_ORDER = 300.0
 _SECONDS_BETWEEN_EXPIRIES = 600.0
 _OBJECTS_PER_COLLECTION = 20_000
 _PATIENCE_AT_THE_END = 5.0
@@ -84,6 +89,10 @@ class RegistryCatalogs:
             self._offline.use(snapshot.feast_views)
             self._fingerprint, self._views = fingerprint, snapshot.feast_views
             return snapshot.catalog
+
+    def feast_views(self) -> Mapping[str, FeatureView]:
+        """Feast's view objects of the last catalog, by `ViewSpec.stored_as`."""
+        return self._views
 
     def record(self, view: ViewSpec, start: datetime, end: datetime) -> None:
         """Tell the registry that the view has been materialized for this window."""
@@ -117,6 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
         repair = Repair(debts, partial(_fed, plans), online_store.ping, replay, now, settings.max_clock_skew)
         writer = GroupWriter(online_store, offline_store, due, now, coverage)
         push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
+        jobs = JobRecords(metadata, repo.project)
         state = AppState(
             settings=settings,
             plans=plans,
@@ -143,6 +153,11 @@ def create_app(settings: Settings) -> FastAPI:
                     catalogs.record,
                 )
             ),
+            history=FeastHistory(repo.store.config, catalogs.feast_views),
+            export_threads=BoundedThreads("historical", _EXPORT_THREADS, settings.sync_export_timeout),
+            jobs=jobs,
+            exports=Destination.parse(settings.exports_place),
+            order_threads=BoundedThreads("orders", _ORDER_THREADS, _SECONDS_TO_ORDER),
             probes=(Probe("online_store", online_store.ping), Probe("metadata_database", metadata.ping)),
             clock=now,
         )
@@ -155,7 +170,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(offline_store.keep_compacted(settings.compaction_interval.total_seconds())),
             asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
             asyncio.create_task(metrics.keep_flushed()),
-            asyncio.create_task(keep_counted(JobRecords(metadata, repo.project))),
+            asyncio.create_task(keep_counted(jobs)),
         ]
         renewing = asyncio.create_task(state.push_keys.keep_renewing())
         restore = _drain_on_sigterm(state, settings.shutdown_delay)
@@ -182,6 +197,8 @@ def create_app(settings: Settings) -> FastAPI:
             state.push_threads.close()
             await _release(coverage)
             state.transform_threads.close()
+            state.export_threads.close()
+            state.order_threads.close()
             await state.materializations.close()
             await online_store.close_reads()
             online_store.close()
@@ -200,7 +217,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for direct in (online.router, push.router, features.router, writes.router, materializations.router):
         app.include_direct_router(direct)
-    for router in (catalog.router, push_sources.router, health.router):
+    for router in (catalog.router, push_sources.router, historical.router, exports.router, health.router):
         app.include_router(router)
     return app
 

@@ -121,6 +121,23 @@ class Settings(BaseSettings):
     one that has missed five is taken for dead: what it left is brought online from the offline store, and a push with
     an Idempotency-Key that it was at is finished by the next who sends it. The same on all servers of a project."""
 
+    exports_dir: str | None = None
+    """Where the spines and results of exports are kept: a folder, or a URL such as s3://bucket/folder?region=eu-1, that
+    all servers and workers reach. Default: `exports` in the data folder."""
+
+    export_quota: int = Field(default=53_687_091_200, gt=0)
+    """Bytes that the results of all exports may have together; beyond that an export fails until some expire."""
+
+    max_upload_bytes: int = Field(default=1_073_741_824, gt=0)
+    """Bytes that the body of an order for an export may have when it comes with a file; longer ones are answered with
+    413."""
+
+    sync_export_rows: int = Field(default=10_000, gt=0)
+    """Most rows of a request for historical features, which is answered at once; more are refused with 422."""
+
+    sync_export_timeout: float = Field(default=30.0, gt=0)
+    """Seconds after which a request for historical features is answered with 503."""
+
     max_spine_rows: int = Field(default=10_000_000, gt=0)
     """Most rows in the spine of an export, the table of entities and moments that features are joined to; more are
     refused with 422."""
@@ -165,6 +182,11 @@ class Settings(BaseSettings):
     def data_path(self) -> Path:
         """The data folder as an absolute path."""
         return (self.data_dir.expanduser() if self.data_dir else self.repo_path / "data").resolve()
+
+    @property
+    def exports_place(self) -> str:
+        """Where exports are kept, as a path or a URL. It may hold secrets."""
+        return self.exports_dir or str(self.data_path / "exports")
 
     @property
     def events_folder(self) -> Path:

@@ -90,6 +90,11 @@ def request_id(scope: Scope) -> str:
     return known
 
 
+def problem_type(slug: str) -> str:
+    """The URI of a type of problem."""
+    return _TYPE_PREFIX + slug
+
+
 def problem(
     request: Request,
     status: int,
@@ -101,7 +106,7 @@ def problem(
 ) -> Response:
     """The response that tells of one problem."""
     body: dict[str, Any] = {
-        "type": _TYPE_PREFIX + slug,
+        "type": problem_type(slug),
         "title": title,
         "status": status,
         "detail": detail,

@@ -10,6 +10,9 @@ from fastapi import Request
 from starlette.types import Scope
 
 from app.api.threads import BoundedThreads, Probe
+from app.exports.destination import Destination
+from app.exports.ports import OfflineHistory
+from app.job import JobOrders
 from app.materializing.running import Materializations
 from app.pushing.groups import PushGroups
 from app.pushing.keys import IdempotentPushes
@@ -40,6 +43,11 @@ class AppState:
     push_threads: BoundedThreads
     transform_threads: DaemonThreads
     materializations: Materializations
+    history: OfflineHistory
+    export_threads: BoundedThreads
+    jobs: JobOrders
+    exports: Destination
+    order_threads: BoundedThreads
     probes: Sequence[Probe]
     clock: Callable[[], datetime]
     draining: Draining = field(default_factory=Draining)

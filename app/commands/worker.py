@@ -32,7 +32,9 @@ def worker(supervised: bool) -> None:
 
 def job_kinds(settings: Settings) -> dict[str, JobKind]:
     """Every kind of job, opened: what takes seconds to import is imported here, when the first job comes."""
-    return {}
+    from app.commands.export_kind import export_kind
+
+    return {"export": export_kind(settings)}
 
 
 def run(settings: Settings, kinds: Callable[[], Kinds], supervised: bool = False) -> None:

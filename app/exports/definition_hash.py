@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from app.domain import FieldSpec, OnDemandSpec, ViewSpec
+from app.domain import Catalog, FieldSpec, OnDemandSpec, Projection, ViewSpec
 
 
 def definition_hash(spec: ViewSpec | OnDemandSpec) -> str:
@@ -15,6 +15,20 @@ def definition_hash(spec: ViewSpec | OnDemandSpec) -> str:
     online are not part of it; neither are the definitions of the views that an on-demand one reads."""
     decides = _on_demand(spec) if isinstance(spec, OnDemandSpec) else _stored(spec)
     return hashlib.sha256(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def registry_hash(catalog: Catalog) -> str:
+    """SHA-256, in hex, over all definitions of a registry that may decide values, feature services included."""
+    decides = {
+        "views": {name: definition_hash(view) for name, view in catalog.views.items()},
+        "on_demand_views": {name: definition_hash(view) for name, view in catalog.on_demand_views.items()},
+        "services": {name: [_projection(one) for one in spec.projections] for name, spec in catalog.services.items()},
+    }
+    return hashlib.sha256(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _projection(projection: Projection) -> list[Any]:
+    return [projection.shown_as, projection.view, list(projection.features), dict(projection.join_key_map)]
 
 
 def _stored(view: ViewSpec) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,13 +15,10 @@ from app.domain import FieldSpec, ValueStatus
 from app.errors import FieldError, InvalidRequestError
 from app.exports import join
 from app.exports.point_in_time import JoinedBatch
-from app.exports.table_spine import EVENT_TIMESTAMP
+from app.exports.spine_needs import EVENT_TIMESTAMP
+from app.exports.statistics import Statuses
 from app.planning.selection import Output, Selection
 from app.planning.transforms import Given, Input, transform
-
-Statuses: TypeAlias = "pa.Array | Sequence[ValueStatus]"
-"""Of one feature: what the join says of its view's rows (app.exports.join), or, for an on-demand feature, the status of
-each value."""
 
 _REALS = ("FLOAT", "DOUBLE")
 _STATUS = {

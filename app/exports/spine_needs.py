@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from app.domain import FieldSpec
 from app.errors import FieldError, InvalidRequestError
 from app.exports.spine_types import declared_type
+from app.planning.selection import REQUEST_TIMESTAMP
 
 EVENT_TIMESTAMP = "event_timestamp"
-REQUEST_TIMESTAMP = "request_timestamp"
-"""The request field that an export fills with the row's event timestamp where the spine leaves it out (rule 7)."""
-
 _MOST_SHOWN = 30
 
 

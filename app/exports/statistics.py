@@ -11,13 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain import ValueStatus
-
-HOLDS, NOT_FOUND, OUTSIDE_MAX_AGE = 0, 1, 2
-"""What the join says of a row of a view: it has values (null ones included), there is none, it is too old."""
+from app.exports.join import HOLDS, NOT_FOUND, OUTSIDE_MAX_AGE
 
 Statuses: TypeAlias = "pa.Array | Sequence[ValueStatus]"
-"""Of one feature over one batch: int8 of the codes above, one array for all features of a view; or, where each value
-has a status of its own, as in on-demand views, the statuses themselves."""
+"""Of one feature over one batch: int8 of the codes of app.exports.join, one array for all features of a view; or,
+where each value has a status of its own, as in on-demand views, the statuses themselves."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.domain import to_moment
+from app.exports.spine_needs import EVENT_TIMESTAMP
 
-EVENT_TIMESTAMP = "event_timestamp"
 _ROWS_PER_BATCH = 50_000
 
 

@@ -22,7 +22,8 @@ from app.errors import InvalidRequestError, NotFoundError
 from app.exports.engine import open_engine
 from app.exports.point_in_time import point_in_time
 from app.exports.ports import OfflineHistory
-from app.exports.table_spine import EVENT_TIMESTAMP, TableSpine
+from app.exports.spine_needs import EVENT_TIMESTAMP
+from app.exports.table_spine import TableSpine
 from app.planning.selection import PlannedView, Selection
 from app.settings import Settings
 from app.stores.arrow_types import field_type

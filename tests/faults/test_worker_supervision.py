@@ -19,7 +19,7 @@ from app.job import JobState
 from app.settings import Settings
 from app.stores.jobs import JobRecords
 from app.stores.metadata import MetadataStore
-from tests.integration.server_process import FRESHET, FreshetServer, run, serving
+from tests.integration.server_process import FRESHET, FreshetServer, background_workers, run, serving
 from tests.repos.everything import write_repo
 from tests.servers.waiting import wait_until
 
@@ -39,21 +39,11 @@ def opened(environment: dict[str, str], project: str = "everything") -> Iterator
     metadata.close()
 
 
-def workers(parent: Any) -> list[Any]:
-    """The workers (psutil) below a process."""
-    found = []
-    for child in parent.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if child.cmdline()[-2:] == ["worker", "--supervised"]:
-                found.append(child)
-    return found
-
-
 def the_worker(server: FreshetServer, after: int | None = None) -> Any:
     """The one worker of a server, once it looks for jobs; another one than that with the pid `after`."""
     times = 1 if after is None else 2
     server.wait_for("a worker", lambda: server.output().count("worker started") >= times)
-    (found,) = workers(server.process.family()[0])
+    (found,) = background_workers(server.process.family()[0])
     assert found.pid != after
     return found
 
@@ -108,7 +98,7 @@ def test_a_worker_does_not_outlive_a_server_that_is_killed(environment: dict[str
     left: list[Any] = []
     try:
         wait_until("a worker", lambda: "worker started" in (tmp_path / "log").read_text())
-        left = workers(psutil.Process(server.pid))
+        left = background_workers(psutil.Process(server.pid))
         assert len(left) == 1
         server.kill()
         server.wait(10)
@@ -133,7 +123,7 @@ def alive(process: Any) -> bool:
 
 def test_an_api_only_replica_has_none(environment: dict[str, str], tmp_path: Path) -> None:
     with serving("serve", environment=environment, folder=tmp_path) as server:
-        assert workers(server.process.family()[0]) == []
+        assert background_workers(server.process.family()[0]) == []
 
 
 def test_a_worker_says_in_one_line_what_it_cannot_work_with(tmp_path: Path) -> None:

@@ -104,6 +104,16 @@ class FreshetServer:
         return bool(self.url)
 
 
+def background_workers(parent: Any) -> list[Any]:
+    """The workers for background jobs (psutil) below a process."""
+    found = []
+    for child in parent.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.cmdline()[-2:] == ["worker", "--supervised"]:
+                found.append(child)
+    return found
+
+
 @contextlib.contextmanager
 def serving(
     *arguments: str, environment: Mapping[str, str], folder: Path, ready: int | None = 200, worker: bool = False

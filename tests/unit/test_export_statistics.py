@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import ValueStatus
-from app.exports.statistics import HOLDS, NOT_FOUND, OUTSIDE_MAX_AGE, FeatureStatistics, StatisticsCollector
+from app.exports.join import HOLDS, NOT_FOUND, OUTSIDE_MAX_AGE
+from app.exports.statistics import FeatureStatistics, StatisticsCollector
 
 PRESENT, NULL_VALUE = ValueStatus.PRESENT, ValueStatus.NULL_VALUE
 BY_CODE = {NOT_FOUND: ValueStatus.NOT_FOUND, OUTSIDE_MAX_AGE: ValueStatus.OUTSIDE_MAX_AGE}
