@@ -59,6 +59,8 @@ _TRANSFORM_THREADS = 8
 _EXPORT_THREADS = 2
 _ORDER_THREADS = 4
 _SECONDS_TO_ORDER = 300.0
+_SECONDS_OF_GRACE = 5.0
+"""What is stopped at its time says so itself; who waits for it waits a little longer."""
 _SECONDS_BETWEEN_EXPIRIES = 600.0
 _OBJECTS_PER_COLLECTION = 20_000
 _PATIENCE_AT_THE_END = 5.0
@@ -153,8 +155,10 @@ def create_app(settings: Settings) -> FastAPI:
                     catalogs.record,
                 )
             ),
-            history=FeastHistory(repo.store.config, catalogs.feast_views),
-            export_threads=BoundedThreads("historical", _EXPORT_THREADS, settings.sync_export_timeout),
+            history=FeastHistory(repo.store.config, catalogs.feast_views, settings.sync_export_timeout),
+            export_threads=BoundedThreads(
+                "historical", _EXPORT_THREADS, settings.sync_export_timeout + _SECONDS_OF_GRACE
+            ),
             jobs=jobs,
             exports=Destination.parse(settings.exports_place),
             order_threads=BoundedThreads("orders", _ORDER_THREADS, _SECONDS_TO_ORDER),

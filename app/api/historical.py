@@ -80,6 +80,7 @@ def _answer(state: AppState, body: HistoricalBody, media_type: str) -> bytes:
         state.history,
         settings.sync_export_rows,
         settings.export_memory,
+        settings.sync_export_timeout,
         body.known_at,
         body.full_feature_names,
     )

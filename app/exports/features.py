@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from app.arrow_values import from_arrow
 from app.domain import FieldSpec, ValueStatus
-from app.errors import FieldError, InvalidRequestError
+from app.errors import FieldError, InvalidRequestError, NotServableError, one_line
 from app.exports import join
 from app.exports.point_in_time import JoinedBatch
 from app.exports.spine_needs import EVENT_TIMESTAMP
@@ -75,7 +75,7 @@ class ResultColumns:
             for output, dtype in zip(self._selection.outputs, self._types, strict=True):
                 if output.on_demand:
                     values, found = computed[output.index][output.feature]
-                    columns.append(_typed(values, dtype))
+                    columns.append(_typed(values, dtype, output.reference))
                     statuses.append([ValueStatus(status) for status in found])
                 else:
                     values = batch.values[output.index][output.position]
@@ -140,8 +140,17 @@ def _finite(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
 
 
-def _typed(values: Sequence[Any], dtype: pa.DataType) -> pa.Array:
-    """What a function returned, in the type that its view declares; NaN and infinities, as served, are null."""
-    if pa.types.is_floating(dtype):
-        return _finite(pa.array(values, dtype, from_pandas=True))
-    return pa.array(values, dtype)
+def _typed(values: Sequence[Any], dtype: pa.DataType, name: str) -> pa.Array:
+    """What a function returned, in the type that its view declares; NaN and infinities, as served, are null.
+
+    Raises NotServableError where a value is not of that type: reads give it as it is, and a column cannot.
+    """
+    try:
+        if pa.types.is_floating(dtype):
+            return _finite(pa.array(values, dtype, from_pandas=True))
+        given = pa.array(values) if pa.types.is_integer(dtype) else pa.array(values, dtype)
+        return given.cast(dtype)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise NotServableError(
+            f"The function of on-demand feature {name} returns what is not {dtype}: {one_line(error)}"
+        ) from error

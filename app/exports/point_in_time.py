@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from app.arrow_columns import as_type
+from app.arrow_columns import as_type, converter
+from app.errors import ConfigurationError, one_line
 from app.exports import join
 from app.exports.ports import OfflineHistory, Scope, Spine
 from app.planning.selection import PlannedView, Selection
@@ -51,7 +52,7 @@ def point_in_time(
     types = [history.types(planned) for planned in selection.views]
     if spine.bounds is None:
         return
-    with contextlib.ExitStack() as attached:
+    with contextlib.ExitStack() as attached, _readable():
         spine.attach(engine, join.SPINE, list(selection.join_keys))
         for index, planned in enumerate(selection.views):
             scope = _scope(engine, selection, planned, spine, created_until)
@@ -111,7 +112,7 @@ def _by_view(
 ) -> tuple[Sequence[Sequence[pa.Array]], Sequence[pa.Array]]:
     values = [
         [
-            _array(as_type(pa.chunked_array([batch[f"value_{index}_{number}"]]), wanted, planned.features[number]))
+            _typed(batch[f"value_{index}_{number}"], wanted, f"{planned.view.name}:{planned.features[number]}")
             for number, wanted in enumerate(types[index])
         ]
         for index, planned in enumerate(selection.views)
@@ -119,5 +120,36 @@ def _by_view(
     return values, [batch[f"status_{index}"] for index in range(len(selection.views))]
 
 
-def _array(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+def _typed(column: pa.Array, wanted: pa.DataType, name: str) -> pa.Array:
+    """The column in the type of its feature. Raises ConfigurationError that names the feature."""
+    try:
+        found = as_type(pa.chunked_array([column]), wanted, name)
+        if found.type != wanted:
+            # A struct where Feast would write a map, say: both are a mapping to Python.
+            convert = converter(wanted) or (lambda value: value)
+            values = [
+                None if value is None else convert(dict(value) if _is_pairs(value) else value)
+                for value in found.to_pylist()
+            ]
+            return pa.array(values, wanted)
+    except ConfigurationError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"Values of {name} cannot be read as {wanted}: {one_line(error)}") from error
+    return found.chunk(0) if found.num_chunks == 1 else found.combine_chunks()
+
+
+def _is_pairs(value: object) -> bool:
+    """Whether a value is a map as Arrow gives it."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, tuple) and len(one) == 2 for one in value)
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """What DuckDB says of rows that it cannot read, as an error of ours, in one line."""
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise ConfigurationError(f"The rows of the sources cannot be joined: {one_line(error)}") from error

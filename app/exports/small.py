@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,26 +41,41 @@ def export_rows(
     history: OfflineHistory,
     max_rows: int,
     memory: int,
+    seconds: float,
     known_at: bool = False,
     full_feature_names: bool = False,
 ) -> SmallResult:
     """The features of a selection for rows of JSON, as they held at the time of each. Blocks.
 
-    On one core, as others are being served meanwhile. Raises InvalidRequestError for what is wrong with the rows, and
-    what app.exports.run.run_export raises.
+    On one core, as others are being served meanwhile, and for so many seconds at most. Raises InvalidRequestError for
+    what is wrong with the rows, and what app.exports.run.run_export raises.
     """
     needs = SpineNeeds(selection.join_keys, selection.request_fields, max_rows)
     types = [history.types(planned) for planned in selection.views]
     with tempfile.TemporaryDirectory(prefix="freshet-historical-") as folder:
         spine = FileSpine(spine_of_rows(rows, needs, Path(folder) / "spine.parquet"))
         columns = ResultColumns(selection, spine.schema, types, history.type_of, full_feature_names)
-        with open_engine(memory, Path(folder) / "spill", threads=1) as engine:
+        with open_engine(memory, Path(folder) / "spill", threads=1) as engine, _stopped_after(seconds, engine):
             try:
                 batches = list(columns.batches(point_in_time(engine, selection, spine, history, known_at)))
-            except duckdb.IOException as error:
-                raise StoreUnavailableError("The files of a source cannot be read") from error
+            except duckdb.InterruptException as error:
+                raise StoreUnavailableError(
+                    f"The features were not found within {seconds:g} s; ask for fewer rows, or order an export"
+                ) from error
     table = pa.Table.from_batches([batch.rows for batch in batches], columns.schema)
     return SmallResult(table, columns.features, [_statuses(batches, name) for name in columns.features])
+
+
+@contextlib.contextmanager
+def _stopped_after(seconds: float, engine: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Interrupt the engine when the time is up."""
+    timer = threading.Timer(seconds, engine.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _statuses(batches: Sequence[FeatureBatch], name: str) -> list[ValueStatus]:

@@ -26,10 +26,12 @@ FeastViews = Callable[[], Mapping[str, FeatureView]]
 class FeastHistory:
     """The rows that the sources of Feast's views hold, for the stores whose rows come to the join."""
 
-    def __init__(self, config: RepoConfig, views: FeastViews) -> None:
-        """`views` gives Feast's view objects by `ViewSpec.stored_as`."""
+    def __init__(self, config: RepoConfig, views: FeastViews, seconds: float | None = None) -> None:
+        """`views` gives Feast's view objects by `ViewSpec.stored_as`; `seconds` is how long a statement of PostgreSQL
+        may take, however long unless given."""
         self._config = config
         self._views = views
+        self._seconds = seconds
 
     def attach(
         self, engine: duckdb.DuckDBPyConnection, name: str, planned: PlannedView, scope: Scope
@@ -39,7 +41,7 @@ class FeastHistory:
         if is_parquet(source):
             return attach_files(engine, name, planned.view, self._config, source, scope)
         if isinstance(source, PostgreSQLSource):
-            return attach_table(engine, name, planned.view, self._config, source, scope)
+            return attach_table(engine, name, planned.view, self._config, source, scope, self._seconds)
         raise NotServableError(
             f"Source {planned.view.source.name if planned.view.source else '(none)'} of feature view"
             f" {planned.view.name} is a {type(source).__name__}, whose rows cannot be joined here"

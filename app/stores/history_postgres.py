@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from app.domain import FieldSpec, ViewSpec
-from app.errors import ConfigurationError, StoreUnavailableError
+from app.errors import ConfigurationError, InvalidRequestError, StoreUnavailableError
 from app.exports.ports import Scope
 from app.stores.history_relation import make_no_rows, make_rows
 from app.stores.offline_columns import SourceNames
@@ -31,18 +31,26 @@ from app.stores.postgres_source import columns_of, connect, source_columns
 
 @contextmanager
 def attach_table(
-    engine: duckdb.DuckDBPyConnection, name: str, view: ViewSpec, config: RepoConfig, source: DataSource, scope: Scope
+    engine: duckdb.DuckDBPyConnection,
+    name: str,
+    view: ViewSpec,
+    config: RepoConfig,
+    source: DataSource,
+    scope: Scope,
+    seconds: float | None,
 ) -> Iterator[None]:
-    """See app.exports.ports.OfflineHistory.attach. The rows are copied: everything later sees the same of them."""
-    with connect(config) as connection:
+    """See app.exports.ports.OfflineHistory.attach. The rows are copied: everything later sees the same of them.
+    `seconds`: how long a statement may take, however long unless given."""
+    with connect(config, seconds) as connection:
         columns = source_columns(connection, source)
         query = None if columns is None else _query(connection, view, source, columns, scope)
     if query is None:
         make_no_rows(engine, name, view)
     else:
-        _copy(engine, f"stored_{name}", config, query)
+        _copy(engine, f"stored_{name}", config, query, seconds)
         # The older rows have been picked already.
-        make_rows(engine, name, view, f"stored_{name}", dataclasses.replace(scope, earliest=None))
+        rest = dataclasses.replace(scope, earliest=None)
+        make_rows(engine, name, view, f"stored_{name}", rest, [column.name for column in columns or ()])
     yield
 
 
@@ -68,6 +76,7 @@ def _query(
     return (
         _Reading(
             source=sql.SQL(source.get_table_query_string()),
+            dtypes={names.stored(field.name): field.dtype for field in (*view.features, *view.join_keys)},
             keys=[known[name] for name in wanted[: len(view.join_keys)] if name in known],
             columns=[known[name] for name in dict.fromkeys(wanted) if name in known],
             event=known[event],
@@ -84,6 +93,7 @@ class _Reading:
     """What is read of a source, and which of its rows, but for their times."""
 
     source: sql.Composable
+    dtypes: Mapping[str, str]
     keys: Sequence[PostgresColumn]
     columns: Sequence[PostgresColumn]
     event: PostgresColumn
@@ -94,7 +104,7 @@ class _Reading:
         """The rows in scope, and of older ones what Scope says."""
         event = self.event.identifier
         recent = [sql.SQL("{} <= {}").format(event, sql.Literal(scope.latest))]
-        rows = [column.value() for column in self.columns]
+        rows = [self._value(column) for column in self.columns]
         if scope.earliest is None:
             return self._select(rows, recent, scope)
         recent.append(sql.SQL("{} >= {}").format(event, sql.Literal(scope.earliest)))
@@ -103,14 +113,17 @@ class _Reading:
             [sql.SQL("{} < {}").format(event, sql.Literal(scope.earliest))],
             scope,
         )
-        groups = sql.SQL(" GROUP BY {}").format(_listed([key.value() for key in self.keys]))
+        groups = sql.SQL(" GROUP BY {}").format(_listed([self._value(key) for key in self.keys]))
         return sql.SQL("{} UNION ALL {}{}").format(
             self._select(rows, recent, scope), older, groups if self.keys else sql.SQL("")
         )
 
+    def _value(self, column: PostgresColumn) -> sql.Composable:
+        return column.value(self.dtypes.get(column.name, "UNIX_TIMESTAMP"))
+
     def _earliest(self, column: PostgresColumn) -> sql.Composable:
         if column in self.keys:
-            return column.value()
+            return self._value(column)
         if column == self.event:
             return sql.SQL("min({})").format(column.value())
         if column == self.created:
@@ -161,20 +174,27 @@ def _keys(
 
 
 def read_query(config: RepoConfig, query: str) -> pa.Table:
-    """What a query of the user's gives, in types that Arrow has as well."""
+    """What a query of the user's gives, in types that Arrow has as well. Raises InvalidRequestError for one that
+    PostgreSQL does not take, and StoreUnavailableError."""
     source = sql.SQL("({})").format(sql.SQL(query.strip().rstrip(";")))
     with connect(config) as connection:
-        columns = columns_of(connection, source)
+        try:
+            columns = columns_of(connection, source)
+        except psycopg.Error as error:
+            said = error.diag.message_primary or type(error).__name__
+            raise InvalidRequestError(f"The query for the entities cannot be run: {said}") from error
         shown = [sql.SQL("{} AS {}").format(column.value(), column.identifier) for column in columns]
         statement = sql.SQL("SELECT {} FROM {} AS _query").format(_listed(shown), source).as_string(connection)
-    with _cursor(config) as cursor:
+    with _cursor(config, None) as cursor:
         cursor.execute(statement)
         return cursor.fetch_arrow_table()
 
 
-def _copy(engine: duckdb.DuckDBPyConnection, relation: str, config: RepoConfig, query: str) -> None:
+def _copy(
+    engine: duckdb.DuckDBPyConnection, relation: str, config: RepoConfig, query: str, seconds: float | None
+) -> None:
     """Make `relation` of what the query gives, batch by batch."""
-    with _cursor(config) as cursor:
+    with _cursor(config, seconds) as cursor:
         cursor.execute(query)
         engine.register(f"{relation}_stream", cursor.fetch_record_batch())
         engine.execute(f"CREATE TEMP TABLE {relation} AS SELECT * FROM {relation}_stream")  # noqa: S608
@@ -182,15 +202,19 @@ def _copy(engine: duckdb.DuckDBPyConnection, relation: str, config: RepoConfig, 
 
 
 @contextmanager
-def _cursor(config: RepoConfig) -> Iterator[Any]:
-    """An ADBC cursor in UTC. Raises StoreUnavailableError."""
+def _cursor(config: RepoConfig, seconds: float | None) -> Iterator[Any]:
+    """An ADBC cursor in UTC, each of whose statements may take so long. Raises StoreUnavailableError."""
     options = {key: value for key, value in _get_conn_kwargs(config.offline_store).items() if value is not None}
-    options["options"] += " -c timezone=UTC"
+    options["options"] += f" -c timezone=UTC -c statement_timeout={int((seconds or 0) * 1000)}"
     conninfo = make_conninfo(_get_conninfo(config.offline_store), application_name="freshet", **options)
     try:
         with dbapi.connect(conninfo) as connection, connection.cursor() as cursor:
             yield cursor
-    except adbc_driver_manager.Error as error:
-        # Its text may name the server, or hold the query.
-        state = getattr(error, "sqlstate", None) or "no SQLSTATE"
-        raise StoreUnavailableError(f"PostgreSQL (offline store) could not be read ({state})") from error
+    except duckdb.InterruptException:
+        raise
+    except (adbc_driver_manager.Error, duckdb.InvalidInputException) as error:
+        # Its text may name the server, or hold the query; DuckDB passes on what comes while it reads the stream.
+        state = getattr(error, "sqlstate", None)
+        raise StoreUnavailableError(
+            f"PostgreSQL (offline store) could not be read{f' ({state})' if state else ''}; its log says why"
+        ) from error

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
-from app.domain import FieldSpec, ViewSpec
+from app.domain import ViewSpec
 from app.errors import ConfigurationError
 from app.exports.ports import Scope
 from app.exports.sql import moment, quoted
 from app.stores.offline_columns import SourceNames
-
-_TYPES = {
-    "INT32": "INTEGER",
-    "INT64": "BIGINT",
-    "FLOAT": "FLOAT",
-    "DOUBLE": "DOUBLE",
-    "BOOL": "BOOLEAN",
-    "BYTES": "BLOB",
-    "UNIX_TIMESTAMP": "TIMESTAMPTZ",
-}
-_REALS = ("FLOAT", "DOUBLE")
+from app.stores.stored_columns import as_key, as_moment, key_type, refuse_unlike_case
 
 
-def make_rows(engine: duckdb.DuckDBPyConnection, name: str, view: ViewSpec, relation: str, scope: Scope) -> None:
+def make_rows(
+    engine: duckdb.DuckDBPyConnection,
+    name: str,
+    view: ViewSpec,
+    relation: str,
+    scope: Scope,
+    columns: Sequence[str],
+) -> None:
     """Make `name` of `relation`, which has the columns of the source: see app.exports.ports.OfflineHistory.attach.
+    `columns` are these columns as the source spells them.
 
-    Raises ConfigurationError where a key or time is not among them.
+    Raises ConfigurationError where a key or time is not among them, or where two that differ in case alone could be
+    meant.
     """
     stored = {str(name): str(kind) for name, kind, *_ in engine.execute(f"DESCRIBE {relation}").fetchall()}
     if view.source is None:
@@ -38,12 +37,14 @@ def make_rows(engine: duckdb.DuckDBPyConnection, name: str, view: ViewSpec, rela
     missing = [column for column in [*keys, *times] if column not in stored]
     if missing:
         raise ConfigurationError(f"Source {view.source.name} has no column {', '.join(missing)}")
-    made = quoted(names.created) if names.created else "NULL"
+    features = [names.stored(field.name) for field in view.features]
+    refuse_unlike_case(view.source.name, [*keys, *times, *features], columns)
+    made = as_moment(names.created, stored[names.created]) if names.created else "CAST(NULL AS TIMESTAMPTZ)"
     fields = zip(view.join_keys, keys, strict=True)
     shown = [
-        *(f"{_key(field, column, stored)} AS k{n}" for n, (field, column) in enumerate(fields)),
-        f"CAST({quoted(names.event)} AS TIMESTAMPTZ) AS t",
-        f"CAST({made} AS TIMESTAMPTZ) AS c",
+        *(f"{as_key(field, column, stored[column])} AS k{n}" for n, (field, column) in enumerate(fields)),
+        f"{as_moment(names.event, stored[names.event])} AS t",
+        f"{made} AS c",
         *(f"{_feature(names.stored(field.name), stored)} AS f{n}" for n, field in enumerate(view.features)),
     ]
     known = f"(SELECT {', '.join(shown)} FROM {relation}){_among(engine, name, scope)}"  # noqa: S608
@@ -70,18 +71,6 @@ def _among(engine: duckdb.DuckDBPyConnection, name: str, scope: Scope) -> str:
     return f" SEMI JOIN wanted_{name} USING ({', '.join(scope.keys.column_names)})"
 
 
-def _key(field: FieldSpec, column: str, stored: Mapping[str, str]) -> str:
-    """A join key in the type of its view; null, which is nobody's key, where it is none."""
-    wanted = _TYPES.get(field.dtype, "VARCHAR")
-    if stored[column] == wanted:
-        return quoted(column)
-    cast = f"TRY_CAST({quoted(column)} AS {wanted})"
-    if stored[column] in _REALS and wanted not in _REALS:
-        # pandas makes reals of integers next to a missing one. A cast alone would round.
-        return f"CASE WHEN {quoted(column)} = trunc({quoted(column)}) THEN {cast} END"
-    return cast
-
-
 def _feature(column: str, stored: Mapping[str, str]) -> str:
     # A feature that was added after the last row was written is null in all of them.
     return quoted(column) if column in stored else "NULL"
@@ -90,7 +79,7 @@ def _feature(column: str, stored: Mapping[str, str]) -> str:
 def make_no_rows(engine: duckdb.DuckDBPyConnection, name: str, view: ViewSpec) -> None:
     """Make `name` for a source that was never written."""
     columns = [
-        *(f"CAST(NULL AS {_TYPES.get(field.dtype, 'VARCHAR')}) AS k{n}" for n, field in enumerate(view.join_keys)),
+        *(f"CAST(NULL AS {key_type(field)}) AS k{n}" for n, field in enumerate(view.join_keys)),
         "CAST(NULL AS TIMESTAMPTZ) AS t",
         "CAST(NULL AS TIMESTAMPTZ) AS c",
         *(f"NULL AS f{n}" for n in range(len(view.features))),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -19,6 +20,8 @@ from app.stores.offline_compaction import compact
 from app.stores.offline_parts import PartFiles, storing
 
 log = structlog.get_logger(__name__)
+
+_DESCRIPTORS = Path("/proc/self/fd")
 
 
 def is_parquet(source: DataSource | None) -> bool:
@@ -76,10 +79,38 @@ def parquet_files(config: RepoConfig, source: FileSource) -> list[str | Path]:
 
 @contextmanager
 def reading(config: RepoConfig, source: FileSource) -> Iterator[list[str]]:
-    """The names of a source's files, none of which a compaction removes inside the with block."""
+    """Names under which a source's files can be read inside the with block, as they were at its beginning.
+
+    The files are held open, so that whoever replaces or removes one meanwhile, a compaction or a stranger, changes
+    nothing here. Where that cannot be (another system than Linux, or too many of them), no compaction removes one.
+    """
     path = None if is_remote(source) else local_path(config, source)
-    with nullcontext() if path is None or _is_pattern(path) else PartFiles(path).reading():
-        yield [str(file) for file in parquet_files(config, source)]
+    locked = nullcontext() if path is None or _is_pattern(path) else PartFiles(path).reading()
+    with ExitStack() as held:
+        with ExitStack() as listing:
+            listing.enter_context(locked)
+            files = [str(file) for file in parquet_files(config, source)]
+            names = None if path is None else _held_open(files, held)
+            if names is None:
+                held.push(listing.pop_all())
+        yield files if names is None else names
+
+
+def _held_open(files: list[str], held: ExitStack) -> list[str] | None:
+    """Names that lead to these files whatever becomes of their own, until `held` ends; None where there are none."""
+    if not _DESCRIPTORS.is_dir():
+        return None
+    with ExitStack() as opened:
+        names = []
+        for file in files:
+            try:
+                descriptor = os.open(file, os.O_RDONLY)
+            except OSError:  # too many, or gone, or not ours to read: who reads it by its name will say so
+                return None
+            opened.callback(os.close, descriptor)
+            names.append(str(_DESCRIPTORS / str(descriptor)))
+        held.push(opened.pop_all())
+        return names
 
 
 def _is_pattern(path: Path) -> bool:

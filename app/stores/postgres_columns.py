@@ -9,6 +9,7 @@ from psycopg.postgres import types
 
 _PLAIN = {"bool", "int2", "int4", "int8", "float4", "float8", "bytea", "timestamptz"}
 _TEXTS = {"text", "varchar"}
+_REALS = {"FLOAT", "DOUBLE"}
 _MOMENTS = {"timestamp", "timestamptz", "date"}
 
 
@@ -47,14 +48,18 @@ class PostgresColumn:
         """Its name, quoted."""
         return sql.Identifier(self.name)
 
-    def value(self) -> sql.Composable:
-        """The column in a type that Arrow has as well: numbers with decimals as the floats that features are, times
-        without a zone as UTC (in a session in UTC), and what only PostgreSQL has, JSON among it, as text.
+    def value(self, dtype: str = "DOUBLE") -> sql.Composable:
+        """The column in a type that Arrow has as well: times without a zone as UTC (in a session in UTC), and what only
+        PostgreSQL has, JSON among it, as text.
 
-        An infinite time is null: Arrow would make a date of it.
+        Numbers with decimals are the floats that features are, unless `dtype`, the type of the feature or key, says
+        otherwise: then they are text, which loses nothing, and whole ones have no decimals. An infinite time is null:
+        Arrow would make a date of it.
         """
         name, is_array = self._type
         shown = self.identifier
+        if name == "numeric" and not is_array and dtype not in _REALS:
+            return sql.SQL("CASE WHEN {0} = trunc({0}) THEN trunc({0})::text ELSE {0}::text END").format(shown)
         if name == "numeric":
             wanted = "float8"
         elif self.is_moment:

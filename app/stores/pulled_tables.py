@@ -61,15 +61,27 @@ def _query(pull: Pull, columns: Sequence[str], present: dict[str, PostgresColumn
 
 def _fetch(connection: psycopg.Connection[Any], query: sql.Composed, bounds: Sequence[datetime]) -> pa.Table:
     cursor = connection.execute(query, bounds)
-    types = [(column.name, _arrow_type(column.type_code)) for column in cursor.description or ()]
+    columns = [(column.name, column.type_code) for column in cursor.description or ()]
     rows = cursor.fetchall()
-    values = zip(*rows, strict=True) if rows else ([] for _ in types)
+    values = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    arrays = [_array(column, code) for column, (_, code) in zip(map(list, values), columns, strict=True)]
+    return pa.table(arrays, names=[name for name, _ in columns])
+
+
+def _array(values: list[Any], code: int) -> pa.Array:
+    numeric = psycopg.postgres.types["numeric"]
+    if code == numeric.oid:
+        whole = all(value is None or (isinstance(value, int) and abs(value) < 2**63) for value in values)
+        return pa.array(values, pa.int64()) if whole and values else pa.array(map(_real, values), pa.float64())
+    if code == numeric.array_oid:
+        return pa.array([value and list(map(_real, value)) for value in values], pa.list_(pa.float64()))
+    dtype = _arrow_type(code)
     # Feast's map calls every timestamp naive; taking the type from the values keeps the zone.
-    arrays = [
-        pa.array(column, None if pa.types.is_timestamp(dtype) else dtype)
-        for column, (_, dtype) in zip(map(list, values), types, strict=True)
-    ]
-    return pa.table(arrays, names=[name for name, _ in types])
+    return pa.array(values, None if pa.types.is_timestamp(dtype) else dtype)
+
+
+def _real(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _arrow_type(code: int) -> pa.DataType:
