@@ -54,7 +54,8 @@ class FileSpine:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows with all columns, in order."""
-        with pq.ParquetFile(self._path) as file:
+        # With pre_buffer, Arrow's default, all that was read of the file stays in memory until the end.
+        with pq.ParquetFile(self._path, pre_buffer=False) as file:
             yield from file.iter_batches(_ROWS_PER_BATCH)
 
 
