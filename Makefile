@@ -5,7 +5,7 @@ MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-full bench bench-soak lint setup setup-dev lock clean help
+.PHONY: run test test-full bench bench-exports bench-soak lint setup setup-dev lock clean help
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,6 +22,9 @@ test-full: setup-dev ## every test
 
 bench: setup-dev ## Freshet beside feast serve and the limit of Python (20 minutes, wants wrk): benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks
+
+bench-exports: setup-dev ## training sets beside stock Feast's and bare DuckDB's (10 minutes): benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks exports
 
 bench-soak: setup-dev ## 10 minutes at half of the peak rate: do memory and descriptors stay flat (MINUTES= changes it)
 	@$(BIN)/python -m benchmarks soak --minutes $(MINUTES)

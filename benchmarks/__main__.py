@@ -26,6 +26,9 @@ import_feast_fast()
 from benchmarks import load  # noqa: E402
 from benchmarks.cases import BESIDE, CASES, COST  # noqa: E402
 from benchmarks.check import WrongAnswerError  # noqa: E402
+from benchmarks.exporting.cases import NAMES as EXPORT_NAMES  # noqa: E402
+from benchmarks.exporting.dataset import Sizes  # noqa: E402
+from benchmarks.exporting.run import ExportOptions, run_exports  # noqa: E402
 from benchmarks.progress import console, err  # noqa: E402
 from benchmarks.pushing.cases import PUSH_CASES  # noqa: E402
 from benchmarks.pushing.run import run as run_pushes  # noqa: E402
@@ -86,6 +89,7 @@ def bench(
       python -m benchmarks --only one --rounds 1        # how fast is one entity?
       python -m benchmarks --only push-batch            # how fast are rows written?
       python -m benchmarks profile --entities 100       # where does the time go?
+      python -m benchmarks exports --rounds 1           # how fast are training sets?
       python -m benchmarks soak --minutes 2             # does it leak?
     """
     if context.invoked_subcommand:
@@ -122,6 +126,41 @@ def _amounts(quick: bool, rounds: int, seconds: int) -> dict[str, Any]:
         few = {"users": 1_000, "accounts": 100, "compared": 2_000}
         return {"rounds": 1, "seconds": 1, "warm_up": 0, "cost_seconds": 0.1, "cost_least": 1, **few}
     return {"rounds": rounds, "seconds": seconds}
+
+
+@app.command("exports")
+def exports_command(
+    quick: Annotated[bool, typer.Option("--quick", help="A smoke run: little data, 1 round.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CASE", help=f"Only this case: {', '.join(EXPORT_NAMES)}. May repeat.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the tables show medians.")] = 3,
+    tries: Annotated[int, typer.Option(min=1, help="Of each measurement at most; see above.")] = TRIES,
+    output: Output = None,
+    python: Python = False,
+) -> None:
+    """Training sets beside stock Feast's, from PostgreSQL and from Parquet, and beside a bare DuckDB join; their
+    memory; and what online reads wait meanwhile.
+
+    Every result is compared with the right one, row by row.
+    """
+    if unknown := set(only or []) - set(EXPORT_NAMES):
+        raise typer.BadParameter(f"no such case: {', '.join(sorted(unknown))}", param_hint="--only")
+    few: dict[str, Any] = {"rows": 1_000, "large": 5_000, "sizes": Sizes(1_000, 10_000, 20_000), "seconds": 1}
+    options = ExportOptions(
+        rounds=1 if quick else rounds,
+        tries=tries,
+        only=tuple(only or []),
+        generator=_generator(python, may_fall_back=quick),
+        command=_command(),
+        **({**few, "users": 1_000} if quick else {}),
+    )
+    try:
+        record = Record(exports=run_exports(options))
+    except WrongAnswerError as error:
+        err.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    _finish(record, output or (HERE if not quick and not only else None))
 
 
 @app.command("soak")
@@ -197,7 +236,7 @@ def _finish(record: Record, folder: Path | None) -> None:
         (folder / PAGE).write_text(report(record), encoding="utf-8")
         console.print(report(record), markup=False, highlight=False, soft_wrap=True)
         err.print(f"Written: {PAGE} and {DATA} in {folder.name}/")
-    if failures := sum(one.failures() for one in (record.results, *record.pushes) if one):
+    if failures := sum(one.failures() for one in (record.results, *record.pushes, record.exports) if one):
         err.print(f"{failures:,} requests failed; see the tables")
 
 

@@ -14,10 +14,11 @@ import psutil  # type: ignore[import-untyped]
 from benchmarks.load import have_wrk
 
 _PACKAGES = ["freshet", "feast", "fastapi", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "orjson"]
+_EXPORT_PACKAGES = ["freshet", "feast", "duckdb", "pyarrow", "adbc-driver-postgresql", "pandas"]
 
 
-def describe(command: str) -> dict[str, str]:
-    """Date, command, machine and versions."""
+def describe(command: str, exports: bool = False) -> dict[str, str]:
+    """Date, command, machine, and the versions that matter to requests or to exports."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": command,
@@ -25,7 +26,7 @@ def describe(command: str) -> dict[str, str]:
         f"{platform.system()} {platform.release().split('-')[0]}",
         "other load": f"{os.getloadavg()[0]:.1f} (load average of the minute before)",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "packages": ", ".join(f"{name} {version(name)}" for name in (_EXPORT_PACKAGES if exports else _PACKAGES)),
         "generator": _wrk_version() if have_wrk() else "the one in benchmarks/client.py",
     }
 

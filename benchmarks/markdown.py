@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
+from benchmarks.exporting.results import ExportSample, ServingSample
 from benchmarks.results import Beside, Cost, Sample
+
+Measured: TypeAlias = Sample | Cost | Beside | ExportSample | ServingSample
 
 
 def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
@@ -16,7 +20,7 @@ def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
     yield ""
 
 
-def about(words: Mapping[str, str], everything: Sequence[Sample | Cost | Beside]) -> Iterator[str]:
+def about(words: Mapping[str, str], everything: Sequence[Measured]) -> Iterator[str]:
     """The table of a run in words, with how much was stolen from its measurements."""
     rows = [[name, f"`{text}`" if name == "command" else text] for name, text in words.items()]
     most, again = max(one.stolen for one in everything), sum(one.thrown_away for one in everything)

@@ -1,4 +1,4 @@
-"""RESULTS.md, written as a whole from the record of the last run and the last soak."""
+"""RESULTS.md, written as a whole from the record of the last runs and the last soak."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterator
 
 from benchmarks.cases import CASES, COST_SIZES
+from benchmarks.exporting.report import READING as EXPORTS_READING
+from benchmarks.exporting.report import export_report
 from benchmarks.markdown import about, table, times
 from benchmarks.pushing.report import READING as PUSHES_READING
 from benchmarks.pushing.report import push_report
@@ -56,8 +58,8 @@ def report(record: Record) -> str:
 def _page(record: Record) -> Iterator[str]:
     yield "# Benchmark results"
     yield ""
-    yield "Online reads and pushes, side by side. This page is written by `make bench` and `make bench-soak`; the"
-    yield "single measurements are in [results.json](results.json)."
+    yield "Online reads, pushes and exports, side by side. This page is written by `make bench`, `make bench-exports`"
+    yield "and `make bench-soak`; the single measurements are in [results.json](results.json)."
     yield ""
     if record.results:
         yield from about(record.results.about, record.results.everything())
@@ -71,7 +73,9 @@ def _page(record: Record) -> Iterator[str]:
         yield from _soak(record.soak)
     if record.pushes:
         yield from push_report(record.pushes)
-    yield _READING + (PUSHES_READING if record.pushes else "")
+    if record.exports:
+        yield from export_report(record.exports)
+    yield _READING + (PUSHES_READING if record.pushes else "") + (EXPORTS_READING if record.exports else "")
 
 
 def _targets(record: Record) -> Iterator[str]:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.exporting.results import Exports
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -166,12 +168,13 @@ def _median(values: list[float]) -> float | None:
 
 @dataclass
 class Record:
-    """results.json: the last run of the reads, of the pushes, and of the soak; any of them may be missing."""
+    """results.json: the last run of the reads, of the pushes, of the soak, and of the exports; any may be missing."""
 
     results: Results | None = None
     soak: Soak | None = None
     pushes: list[Pushes] = field(default_factory=list)
     """The runs that the cases are from: those of one run were measured side by side."""
+    exports: Exports | None = None
 
     def over(self, known: Record) -> Record:
         """This, and of what is known already whatever this has not measured again."""
@@ -181,7 +184,8 @@ class Record:
             for run in known.pushes
             if (left := [one for one in run.samples if one.case not in measured])
         ]
-        return Record(self.results or known.results, self.soak or known.soak, [*older, *self.pushes])
+        pushes, exports = [*older, *self.pushes], self.exports or known.exports
+        return Record(self.results or known.results, self.soak or known.soak, pushes, exports)
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -199,6 +203,7 @@ class Record:
             record.pushes.append(Pushes(run["about"], [PushSample(**one) for one in run["samples"]]))
         if soak := raw.get("soak"):
             record.soak = Soak(**{**soak, "points": [SoakPoint(*one) for one in soak["points"]]})
+        record.exports = Exports.of_json(raw["exports"]) if "exports" in raw else None
         return record
 
     def write(self, path: Path) -> None:
@@ -220,6 +225,10 @@ class Record:
                 samples = [_line(asdict(one)) for one in pushes.samples]
                 runs.append(f'{{"about": {_line(pushes.about)},\n"samples": [\n{_lines(samples)}]}}')
             parts.append(f'"pushes": [{_lines(runs)}]')
+        if self.exports:
+            made, read = ([_line(asdict(one)) for one in some] for some in (self.exports.samples, self.exports.serving))
+            parts.append(f'"exports": {{"about": {_line(self.exports.about)},\n"samples": [\n{_lines(made)}],\n')
+            parts[-1] += f'"serving": [\n{_lines(read)}]}}'
         path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from benchmarks.cases import COST_SIZES
+from benchmarks.exporting.targets import export_targets
 from benchmarks.pushing.targets import push_targets
 from benchmarks.results import Pushes, Record, Results, Sample
 from benchmarks.soak_verdict import judge
@@ -22,6 +23,8 @@ def targets(record: Record) -> list[Target]:
     lines = list(_throughput(record.results)) if record.results else []
     if record.pushes:
         lines += push_targets(Pushes({}, [one for run in record.pushes for one in run.samples]))
+    if record.exports:
+        lines += export_targets(record.exports)
     if record.soak:
         verdict = judge(record.soak)
         minutes = f"{round(record.soak.seconds / 60, 1):g} minutes at half the peak rate"

@@ -10,9 +10,11 @@ import duckdb
 
 from app.exports.sql import text
 
-_SHARE = 0.75
-"""Of the memory of an export; Arrow's batches and Python have the rest. DuckDB's limit does not count all that it
-takes."""
+_SHARE = 0.5
+"""Of the memory of an export. Python and its libraries have about a quarter of a GiB before it begins, Arrow's batches
+and the writer of the result the rest; and DuckDB's limit does not count all that it takes."""
+_BYTES_PER_ROW = 512
+"""Of a spine and a view, while they are joined."""
 
 
 @contextlib.contextmanager
@@ -32,4 +34,11 @@ def open_engine(memory: int, folder: Path, threads: int | None = None) -> Iterat
         engine.execute("SET preserve_insertion_order = false")
         # What is not built in would be downloaded.
         engine.execute("SET autoinstall_known_extensions = false")
+        engine.execute(f"SET VARIABLE rows_at_once = {memory // _BYTES_PER_ROW}")
         yield engine
+
+
+def rows_at_once(engine: duckdb.DuckDBPyConnection) -> int:
+    """How many rows an engine of `open_engine` joins in its memory, about; more are joined in partitions."""
+    ((rows,),) = engine.execute("SELECT getvariable('rows_at_once')").fetchall()
+    return int(rows)

@@ -66,24 +66,58 @@ def _one_per_time(
 def query(engine: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """The join: r, the number of the spine's row, in order; per view `status_<view>`, and `value_<view>_<feature>`
     for each feature that is read, null where the row does not hold. NaN, as pandas writes what is missing, is null."""
-    columns = list(selection.join_keys)
     shown, joins = ["s.r"], []
-    for index, planned in enumerate(selection.views):
-        name = f"v{index}"
-        kinds = dict(engine.execute(f"SELECT column_name, column_type FROM (DESCRIBE unique_{index})").fetchall())
-        holds = "TRUE" if planned.max_age is None else f"epoch_us(s.t) - epoch_us({name}.t) <= {planned.max_age}"
-        shown.append(
-            f"CASE WHEN {name}.t IS NULL THEN {NOT_FOUND} WHEN {holds} THEN {HOLDS} ELSE {OUTSIDE_MAX_AGE} END"
-            f"::TINYINT AS status_{index}"
-        )
-        places = {feature.name: f"f{place}" for place, feature in enumerate(planned.view.features)}
-        for number, feature in enumerate(planned.features):
-            stored = f"{name}.{places[feature]}"
-            condition = f"{holds} AND NOT isnan({stored})" if kinds[places[feature]] in ("FLOAT", "DOUBLE") else holds
-            shown.append(f"CASE WHEN {condition} THEN {stored} END AS value_{index}_{number}")
-        equal = [f"s.s{columns.index(column)} = {name}.k{place}" for place, column in enumerate(planned.key_columns)]
-        joins.append(f" ASOF LEFT JOIN unique_{index} {name} ON {' AND '.join([*equal, f's.t >= {name}.a'])}")
+    for index in range(len(selection.views)):
+        shown += _shown(engine, selection, index)
+        joins.append(f" ASOF LEFT JOIN unique_{index} v{index} ON {_condition(selection, index)}")
     return f"SELECT {', '.join(shown)} FROM {SPINE} s{''.join(joins)} ORDER BY s.r"
+
+
+def partition_query(
+    engine: duckdb.DuckDBPyConnection, selection: Selection, index: int, partition: int, partitions: int
+) -> str:
+    """The same for one view and for the rows of the spine whose join keys fall into this partition."""
+    columns = list(selection.join_keys)
+    pairs = [(f"s{columns.index(column)}", f"k{n}") for n, column in enumerate(selection.views[index].key_columns)]
+    spine, unique = dict(_types(engine, SPINE)), dict(_types(engine, f"unique_{index}"))
+    # As the types that are compared: equal values of different types need not have the same hash.
+    asked = ", ".join(f"coalesce({s}, NULL::{unique[k]})" for s, k in pairs)
+    stored = ", ".join(f"coalesce({k}, NULL::{spine[s]})" for s, k in pairs)
+    mine, its = f"hash({asked}) % {partitions} = {partition}", f"hash({stored}) % {partitions} = {partition}"
+    if not pairs:
+        # Each row of the spine may have any row of the view.
+        mine, its = f"r % {partitions} = {partition}", "TRUE"
+    return (
+        f"SELECT s.r, {', '.join(_shown(engine, selection, index))} FROM (SELECT * FROM {SPINE} WHERE {mine}) s"
+        f" ASOF LEFT JOIN (SELECT * FROM unique_{index} WHERE {its}) v{index} ON {_condition(selection, index)}"
+    )
+
+
+def _shown(engine: duckdb.DuckDBPyConnection, selection: Selection, index: int) -> list[str]:
+    planned, name = selection.views[index], f"v{index}"
+    kinds = dict(_types(engine, f"unique_{index}"))
+    holds = "TRUE" if planned.max_age is None else f"epoch_us(s.t) - epoch_us({name}.t) <= {planned.max_age}"
+    shown = [
+        f"CASE WHEN {name}.t IS NULL THEN {NOT_FOUND} WHEN {holds} THEN {HOLDS} ELSE {OUTSIDE_MAX_AGE} END"
+        f"::TINYINT AS status_{index}"
+    ]
+    places = {feature.name: f"f{place}" for place, feature in enumerate(planned.view.features)}
+    for number, feature in enumerate(planned.features):
+        stored = f"{name}.{places[feature]}"
+        condition = f"{holds} AND NOT isnan({stored})" if kinds[places[feature]] in ("FLOAT", "DOUBLE") else holds
+        shown.append(f"CASE WHEN {condition} THEN {stored} END AS value_{index}_{number}")
+    return shown
+
+
+def _condition(selection: Selection, index: int) -> str:
+    columns = list(selection.join_keys)
+    keys = selection.views[index].key_columns
+    equal = [f"s.s{columns.index(column)} = v{index}.k{place}" for place, column in enumerate(keys)]
+    return " AND ".join([*equal, f"s.t >= v{index}.a"])
+
+
+def _types(engine: duckdb.DuckDBPyConnection, relation: str) -> list[tuple[str, str]]:
+    return engine.execute(f"SELECT column_name, column_type FROM (DESCRIBE {relation})").fetchall()
 
 
 def _partition(keys: Sequence[str]) -> str:

@@ -13,6 +13,8 @@ import pyarrow as pa
 from app.arrow_columns import as_type, converter
 from app.errors import ConfigurationError, one_line
 from app.exports import join
+from app.exports.engine import rows_at_once
+from app.exports.partitions import joined, partitions
 from app.exports.ports import OfflineHistory, Scope, Spine
 from app.planning.selection import PlannedView, Selection
 
@@ -58,9 +60,16 @@ def point_in_time(
             scope = _scope(engine, selection, planned, spine, created_until)
             attached.enter_context(history.attach(engine, join.relation(index), planned, scope))
             join.make_unique(engine, index, planned, known_at)
-        found = engine.sql(join.query(engine, selection)).to_arrow_reader(_ROWS_PER_BATCH)
-        for rows, batch in _side_by_side(spine.batches(), found):
+        for rows, batch in _side_by_side(spine.batches(), _found(engine, selection, spine)):
             yield JoinedBatch(rows, *_by_view(selection, types, batch))
+
+
+def _found(engine: duckdb.DuckDBPyConnection, selection: Selection, spine: Spine) -> Iterator[pa.RecordBatch]:
+    at_once = rows_at_once(engine)
+    parts = partitions(engine, selection, spine.rows, at_once)
+    if any(count > 1 for count in parts):
+        return joined(engine, selection, spine.rows, parts, at_once, _ROWS_PER_BATCH)
+    return iter(engine.sql(join.query(engine, selection)).to_arrow_reader(_ROWS_PER_BATCH))
 
 
 def _scope(
@@ -86,7 +95,7 @@ def _scope(
 
 
 def _side_by_side(
-    rows: Iterator[pa.RecordBatch], found: pa.RecordBatchReader
+    rows: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """The rows of the spine and what was found for them, cut into the same pieces."""
     held, number = next(rows, None), 0

@@ -145,9 +145,12 @@ class HistoryCase:
         known_at: bool = False,
         created_until: datetime | None = None,
         memory: int = 2**30,
+        at_once: int | None = None,
     ) -> list[JoinedBatch]:
-        """The features of a selection joined to a spine."""
+        """The features of a selection joined to a spine, in partitions of about `at_once` rows where that is given."""
         with open_engine(memory, self.folder / "spill") as engine:
+            if at_once is not None:
+                engine.execute(f"SET VARIABLE rows_at_once = {at_once}")
             joined = point_in_time(engine, selection, TableSpine(spine), self.history, known_at, created_until)
             return list(joined)
 

@@ -64,12 +64,19 @@ asked = st.builds(lambda at, key: (at, *key), moments, keys)
     rows=st.lists(asked, max_size=20),
     known_at=st.booleans(),
     created_until=st.none() | moments,
+    at_once=st.none() | st.integers(1, 20),
 )
 def test_equal_to_a_plain_implementation(
-    case: HistoryCase, facts: list[Fact], rows: list[tuple[Any, ...]], known_at: bool, created_until: datetime | None
+    case: HistoryCase,
+    facts: list[Fact],
+    rows: list[tuple[Any, ...]],
+    known_at: bool,
+    created_until: datetime | None,
+    at_once: int | None,
 ) -> None:
+    """Joined at once and in partitions."""
     case.write("trips", facts)
-    found = case.join(case.features(*TRIP), spine_of(rows, **TRIP_KEYS), known_at, created_until)
+    found = case.join(case.features(*TRIP), spine_of(rows, **TRIP_KEYS), known_at, created_until, at_once=at_once)
     wanted = [holding(facts, tuple(key), at, HOUR, known_at, created_until) for at, *key in rows]
     assert rows_of(found) == [(status, values or (None, None, None)) for status, values in wanted]
     assert [row for batch in found for row in batch.spine.to_pylist()] == spine_of(rows, **TRIP_KEYS).to_pylist()
@@ -144,6 +151,22 @@ def test_a_view_without_entities_has_one_row_for_all(case: HistoryCase) -> None:
         (PRESENT, (1.5,)), (PRESENT, (0.5,)), (NOT_FOUND, (None,)), (OUTSIDE_MAX_AGE, (None,)),
     ]  # fmt: skip
     assert rows_of(case.join(case.features("weather:rain"), spine, known_at=True)) == rows_of(found)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_partitions_of_views_with_other_keys_come_together_in_order(case: HistoryCase, at_once: int) -> None:
+    case.write("weather", [Fact((), NOON, NOON, (0.5,)), Fact((), NOON + HOUR, NOON, (1.5,))])
+    case.write("ratings", [Fact((driver,), NOON, None, (driver, "kind")) for driver in range(0, 40, 2)])
+    case.write("trips", [Fact((driver, "a"), NOON, NOON, (0.5, "n", driver)) for driver in range(0, 40, 3)])
+    asked = ["weather:rain", "trips:stops", "ratings:stars", "ratings:why"]
+    rows = [(NOON + driver % 3 * HOUR / 2, driver * 7 % 40, "a") for driver in range(60)]
+    spine = spine_of(rows, **TRIP_KEYS)
+    whole = case.join(case.features(*asked), spine)
+    parts = case.join(case.features(*asked), spine, at_once=at_once)
+    for view in range(3):
+        assert rows_of(parts, view) == rows_of(whole, view)
+    assert {status for status, _ in rows_of(parts, 2)} == {PRESENT, NOT_FOUND}
+    assert pa.Table.from_batches([batch.spine for batch in parts]) == spine
 
 
 def test_a_source_that_was_never_written_finds_nothing(case: HistoryCase) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cases import CASES, COST
+from benchmarks.exporting.cases import EXPORT_CASES
+from benchmarks.exporting.cases import LABELS as EXPORT_LABELS
 from benchmarks.pushing.cases import PUSH_CASES
 from benchmarks.pushing.contestants import FEAST, PUSH_CONTESTANTS
 from benchmarks.report import LABELS, report
@@ -145,3 +147,23 @@ def test_rows_that_were_lost_miss_the_target() -> None:
     assert "| 0 of 9 answered rows lost, 0 there twice | met |" in page(0, 0)
     assert "| 3 of 9 answered rows lost, 0 there twice | **not met** |" in page(3, 0)
     assert "| 0 of 9 answered rows lost, 2 there twice | **not met** |" in page(0, 2)
+
+
+@pytest.mark.full
+def test_a_quick_run_exports_as_every_contestant(tmp_path: Path) -> None:
+    done = bench("exports", "--quick", "--output", str(tmp_path / "out"), folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "out" / "RESULTS.md").read_text(encoding="utf-8")
+    exports = Record.read(tmp_path / "out" / "results.json").exports
+    assert exports is not None
+    found = {(one.case, one.contestant): one for one in exports.samples}
+    assert set(found) == {(case.name, name) for case in EXPORT_CASES.values() for name in case.contestants}
+    for (case, name), one in found.items():
+        assert one.rows >= (5_000 if EXPORT_CASES[case].large else 1_000)
+        assert one.peak > one.base > 0
+        # The bare join takes any of the rows of a tie, and what is older than the ttl.
+        assert (one.wrong > 0) is (name == "bare") or name == "feast"
+        assert re.search(rf"^\| {re.escape(EXPORT_LABELS[name])} \|.*\| {one.rows:,} \| {one.wrong:,} \|", page, re.M)
+    assert [one.beside for one in exports.serving] == ["nothing", "export", "export-nice"]
+    assert all(one.requests > 0 and one.failures == 0 for one in exports.serving)
+    assert list((tmp_path / "tmp").iterdir()) == []

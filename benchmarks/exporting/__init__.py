@@ -1,0 +1,1 @@
+"""Exports of training sets: Freshet's, Feast's, and what DuckDB does when nobody asks it to be right."""
