@@ -184,7 +184,8 @@ def test_a_table_that_is_locked_is_given_up_in_time(tables: HistoryCase) -> None
         ("SELECT * FROM nowhere", 'Source ratings cannot be read: relation "nowhere" does not exist'),
         ("SELECT 1 AS driver_id;", "Source ratings cannot be read: syntax error"),
         (
-            "SELECT 1 / (d - 1) AS driver_id, timestamptz '2026-11-22 11:00Z' AS at, 1 AS stars, '' AS why FROM generate_series(1, 2) d",
+            "SELECT 1 / (d - 1) AS driver_id, timestamptz '2026-11-22 11:00Z' AS at, 1 AS stars, '' AS why"
+            " FROM generate_series(1, 2) d",
             "could not be read",
         ),
     ],
