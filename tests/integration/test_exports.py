@@ -60,6 +60,14 @@ def end(server: FreshetServer, export_id: str) -> dict[str, Any]:
     return told[-1]
 
 
+def wait_for_work(server: FreshetServer, export_id: str) -> None:
+    """Return when a worker is at the export."""
+    with httpx.stream("GET", f"{server.url}/v1/exports/{export_id}/events", timeout=120) as events:
+        for line in events.iter_lines():
+            if line.startswith("data: ") and orjson.loads(line[6:])["progress"]["phase"]:
+                return
+
+
 def spine(*users: str) -> list[dict[str, Any]]:
     """A row each, now."""
     now = datetime.now(UTC).isoformat()
@@ -134,10 +142,7 @@ def test_a_cancelled_export_has_no_result_and_leaves_nothing(server: FreshetServ
     start = datetime(2026, 1, 1, tzinfo=UTC)
     long = {"entities": {"user_id": ["u1"]}, "start": start.isoformat(), "end": "2026-11-01T00:00:00Z", "every": "20s"}
     export_id = order(server, feature_service=SERVICE, spine=long)
-    with httpx.stream("GET", f"{server.url}/v1/exports/{export_id}/events", timeout=120) as events:
-        for line in events.iter_lines():
-            if line.startswith("data: ") and orjson.loads(line[6:])["progress"]["phase"]:
-                break
+    wait_for_work(server, export_id)
     began = time.monotonic()
     assert httpx.delete(f"{server.url}/v1/exports/{export_id}", timeout=60).status_code == 200
     assert end(server, export_id)["state"] == "cancelled"
@@ -151,10 +156,7 @@ def test_the_export_of_a_killed_worker_is_made_once_by_its_successor(server: Fre
     start = datetime(2026, 1, 1, tzinfo=UTC)
     long = {"entities": {"user_id": ["u1"]}, "start": start.isoformat(), "end": "2026-11-01T00:00:00Z", "every": "60s"}
     export_id = order(server, features=FEATURES, spine=long)
-    with httpx.stream("GET", f"{server.url}/v1/exports/{export_id}/events", timeout=120) as events:
-        for line in events.iter_lines():
-            if line.startswith("data: ") and orjson.loads(line[6:])["progress"]["phase"]:
-                break
+    wait_for_work(server, export_id)
     (worker,) = background_workers(server.process.family()[0])
     worker.kill()
     ended = end(server, export_id)
