@@ -48,5 +48,6 @@ class FileSpine:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows with all columns, in order."""
-        with pq.ParquetFile(self._file.path) as file:
+        # With it Arrow keeps the whole file until the end.
+        with pq.ParquetFile(self._file.path, pre_buffer=False) as file:
             yield from file.iter_batches(_ROWS_PER_BATCH)

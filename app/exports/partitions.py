@@ -1,7 +1,7 @@
 """Joins of more rows than memory takes at once: one view after the other, in hash partitions by its join keys.
 
-DuckDB spills what its operators hold, but to join and sort everything on disk takes many times as long, and
-takes more memory than its limit says. Partitions fit; what they give waits in tables, which are spilled well.
+DuckDB spills what its operators hold, but while they join and sort everything on disk they take far more memory than
+its limit says. Partitions fit; what they give waits in tables, which are spilled well.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from benchmarks import load
 from benchmarks.cases import CASES, draw, requests
 from benchmarks.check import check
-from benchmarks.exporting.process import completed, exporting
+from benchmarks.exporting.process import exporting
 from benchmarks.exporting.results import ServingSample
 from benchmarks.progress import Progress
+from benchmarks.server import cpu_seconds
 from benchmarks.stolen import undisturbed
 from benchmarks.world import built
 from tests.servers.process import GuardedProcess
@@ -46,13 +47,20 @@ def measure(
             place = folder / f"serving-{name}"
             place.mkdir(exist_ok=True)
             with _beside(repo, spine, place / "result.parquet", niceness) as process:
-                before = completed(process) if process else 0
+                before = cpu_seconds(process.family()) if process else 0.0
                 found = load.apply(options.generator, server.port, file, options.seconds, CONNECTIONS)
-                after = completed(process) if process else 0
+                after = cpu_seconds(process.family()) if process else 0.0
             server.settle()
             rate = found.answered / found.seconds
             return ServingSample(
-                name, number, found.requests, found.failures, rate, found.p50, found.p99, after - before
+                name,
+                number,
+                found.requests,
+                found.failures,
+                rate,
+                found.p50,
+                found.p99,
+                (after - before) / found.seconds,
             )
 
         names = tuple(NICENESS)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from app.domain import to_moment
-from app.exports.engine import open_engine
-from app.exports.features import ResultColumns
-from app.exports.point_in_time import point_in_time
-from app.exports.sql import quoted, text
+from app.deployment import now
+from app.exports.destination import Destination
+from app.exports.formats import ExportFormat
+from app.exports.run import ExportOrder, run_export
+from app.exports.spine import spine_of_file
+from app.exports.spine_needs import SpineNeeds
 from app.planning.select import select_service
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
@@ -24,39 +20,6 @@ from app.stores.history import FeastHistory
 from app.stores.repo import open_repo
 from benchmarks.exporting.dataset import SERVICE
 from benchmarks.exporting.exporter import Export
-
-_ROWS_PER_BATCH = 50_000
-
-
-class FileSpine:
-    """Implements app.exports.ports.Spine over a Parquet file, which is read once for the join and once beside it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with pq.ParquetFile(path) as file:
-            self.rows: int = file.metadata.num_rows
-            self.schema: pa.Schema = file.schema_arrow
-        self.bounds = self._bounds()
-
-    def _bounds(self) -> tuple[datetime, datetime] | None:
-        query = "SELECT epoch_us(min(event_timestamp)), epoch_us(max(event_timestamp)) FROM read_parquet(?)"
-        with duckdb.connect() as engine:
-            ((first, last),) = engine.execute(query, [str(self._path)]).fetchall()
-        return None if first is None else (to_moment(first), to_moment(last))
-
-    def attach(self, engine: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str]) -> None:
-        """See app.exports.ports.Spine."""
-        shown = ", ".join(f"{quoted(column)} AS s{number}" for number, column in enumerate(columns))
-        engine.execute(
-            f"CREATE TEMP VIEW {name} AS SELECT file_row_number AS r, event_timestamp AS t, {shown}"
-            f" FROM read_parquet({text(str(self._path))}, file_row_number = true)"
-        )
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows with all columns, in order."""
-        # With pre_buffer, Arrow's default, all that was read of the file stays in memory until the end.
-        with pq.ParquetFile(self._path, pre_buffer=False) as file:
-            yield from file.iter_batches(_ROWS_PER_BATCH)
 
 
 @contextlib.contextmanager
@@ -70,16 +33,20 @@ def opened(repo: Path) -> Iterator[Export]:
         selection = select_service(snapshot.catalog, snapshot.catalog.services[SERVICE], lambda _: None)
 
         def export(spine: Path, target: Path) -> None:
-            given = FileSpine(spine)
-            types = [history.types(planned) for planned in selection.views]
-            columns = ResultColumns(selection, given.schema, types, history.type_of)
-            with (
-                tempfile.TemporaryDirectory() as spill,
-                open_engine(settings.export_memory, Path(spill)) as engine,
-                pq.ParquetWriter(target, columns.schema, compression="zstd") as writer,
-            ):
-                for batch in columns.batches(point_in_time(engine, selection, given, history)):
-                    writer.write_batch(batch.rows)
+            needs = SpineNeeds(selection.join_keys, selection.request_fields, settings.max_spine_rows)
+            with tempfile.TemporaryDirectory() as work:
+                order = ExportOrder(
+                    export_id="benchmark",
+                    selection=selection,
+                    catalog=snapshot.catalog,
+                    spine=spine_of_file(spine, needs, Path(work) / "spine.parquet"),
+                    origin=str(spine),
+                    format=ExportFormat.PARQUET,
+                    cutoff=now(),
+                    memory=settings.export_memory,
+                    spill=Path(work) / "spill",
+                )
+                run_export(order, history, Destination.parse(str(target.parent)), target.name, now)
 
         yield export
     finally:

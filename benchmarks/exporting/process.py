@@ -41,18 +41,16 @@ def export_once(contestant: str, repo: Path, spine: Path, target: Path) -> Expor
 
 @contextlib.contextmanager
 def exporting(repo: Path, spine: Path, target: Path, niceness: int) -> Iterator[GuardedProcess]:
-    """Freshet's exports one after the other inside the with block, the first of them already begun."""
+    """Freshet's exports one after the other inside the with block, the first of them already begun. Raises ServerError
+    where they did not last."""
     with _running("freshet", repo, spine, target, "--again", "--nice", str(niceness)) as process:
         deadline = time.monotonic() + _SECONDS
         while not _said(process):
             if process.wait(_LOOK) is not None or time.monotonic() > deadline:
                 raise ServerError(f"The export did not begin. Its log ends:\n{process.tail()}")
         yield process
-
-
-def completed(process: GuardedProcess) -> int:
-    """How many exports it has completed."""
-    return sum("seconds" in line for line in _said(process))
+        if not process.running:
+            raise ServerError(f"The export ended before the reads did. Its log ends:\n{process.tail()}")
 
 
 @contextlib.contextmanager

@@ -33,7 +33,8 @@ READING = """\
   both, its result has more *rows* than the spine. A wrong row of Freshet ends the run, without tables. The bare join
   is wrong where there are ties and where a value is older than its ttl, and must be right everywhere else.
 - Reads beside an export: 9 features of 1 entity over 4 connections, as fast as the server answers, while another
-  process exports the usual spine from Parquet again and again.
+  process exports the usual spine from Parquet again and again. *CPU export* is what that one had meanwhile, in CPU
+  seconds per second.
 """
 
 
@@ -87,8 +88,8 @@ def _serving(exports: Exports) -> Iterator[str]:
     for name, label in _BESIDE.items():
         mine = [one for one in exports.serving if one.beside == name]
         rate, p50, p99 = (exports.waited(name, attrgetter(what)) or 0.0 for what in ("rate", "p50", "p99"))
-        done, failed = (sum(getattr(one, what) for one in mine) for what in ("exports", "failures"))
+        cpu, failed = exports.waited(name, attrgetter("cpu_export")) or 0.0, sum(one.failures for one in mine)
         stolen = max((one.stolen for one in mine), default=0.0)
-        cells = [f"{rate:,.0f}", f"{1e3 * p50:.2f}", f"{1e3 * p99:.2f}", f"{done:,}", f"{100 * stolen:.0f} %"]
+        cells = [f"{rate:,.0f}", f"{1e3 * p50:.2f}", f"{1e3 * p99:.2f}", f"{cpu:.2f}", f"{100 * stolen:.0f} %"]
         rows.append([label, *cells, f"{failed:,}"])
-    yield from table(["", "requests/s", "p50 ms", "p99 ms", "exports meanwhile", "stolen", "failures"], rows)
+    yield from table(["", "requests/s", "p50 ms", "p99 ms", "CPU export", "stolen", "failures"], rows)

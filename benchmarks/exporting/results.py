@@ -41,8 +41,8 @@ class ServingSample:
     rate: float
     p50: float
     p99: float
-    exports: int
-    """Completed meanwhile."""
+    cpu_export: float
+    """CPU seconds per second that the export had meanwhile."""
     stolen: float = 0.0
     thrown_away: int = 0
 

@@ -14,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.exports.engine import open_engine
+from app.exports.point_in_time import point_in_time
+from app.exports.table_spine import TableSpine
 from tests.contract.history import (
     HOUR,
     KINDS,
@@ -153,7 +156,7 @@ def test_a_view_without_entities_has_one_row_for_all(case: HistoryCase) -> None:
     assert rows_of(case.join(case.features("weather:rain"), spine, known_at=True)) == rows_of(found)
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 5])
+@pytest.mark.parametrize("at_once", [1, 5, 30])
 def test_partitions_of_views_with_other_keys_come_together_in_order(case: HistoryCase, at_once: int) -> None:
     case.write("weather", [Fact((), NOON, NOON, (0.5,)), Fact((), NOON + HOUR, NOON, (1.5,))])
     case.write("ratings", [Fact((driver,), NOON, None, (driver, "kind")) for driver in range(0, 40, 2)])
@@ -167,6 +170,24 @@ def test_partitions_of_views_with_other_keys_come_together_in_order(case: Histor
         assert rows_of(parts, view) == rows_of(whole, view)
     assert {status for status, _ in rows_of(parts, 2)} == {PRESENT, NOT_FOUND}
     assert pa.Table.from_batches([batch.spine for batch in parts]) == spine
+
+
+def test_what_fits_is_joined_at_once_and_what_does_not_in_partitions(case: HistoryCase) -> None:
+    case.write("ratings", [Fact((driver,), NOON, None, (driver, "kind")) for driver in range(30)])
+    spine = spine_of([(NOON, driver) for driver in range(20)], driver_id=pa.int64())
+    selection = case.features("ratings:stars")
+
+    def waiting(at_once: int) -> list[tuple[int]]:
+        with open_engine(2**30, case.folder / "spill") as engine:
+            engine.execute(f"SET VARIABLE rows_at_once = {at_once}")
+            found = list(point_in_time(engine, selection, TableSpine(spine), case.history))
+            assert rows_of(found) == [(PRESENT, (driver,)) for driver in range(20)]
+            tables = "SELECT estimated_size FROM duckdb_tables() WHERE table_name = 'joined_0'"
+            return engine.execute(tables).fetchall()
+
+    # Only the rows of the keys that are asked for are counted.
+    assert waiting(40) == []
+    assert waiting(39) == [(20,)]
 
 
 def test_a_source_that_was_never_written_finds_nothing(case: HistoryCase) -> None:

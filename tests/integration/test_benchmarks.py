@@ -166,4 +166,5 @@ def test_a_quick_run_exports_as_every_contestant(tmp_path: Path) -> None:
         assert re.search(rf"^\| {re.escape(EXPORT_LABELS[name])} \|.*\| {one.rows:,} \| {one.wrong:,} \|", page, re.M)
     assert [one.beside for one in exports.serving] == ["nothing", "export", "export-nice"]
     assert all(one.requests > 0 and one.failures == 0 for one in exports.serving)
+    assert [one.cpu_export > 0 for one in exports.serving] == [False, True, True]
     assert list((tmp_path / "tmp").iterdir()) == []
