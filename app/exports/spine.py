@@ -18,7 +18,7 @@ from app.exports.spine_file import SpineFile, converted, normalised, write_spine
 from app.exports.spine_formats import SpineFormat, open_arrow, open_parquet, recognised
 from app.exports.spine_grid import TimeGrid, check_product, crossed, entity_columns, grid_schema, moments_alone
 from app.exports.spine_needs import EVENT_TIMESTAMP, SpineNeeds
-from app.exports.spine_rows import columns_of_rows, table_of
+from app.exports.spine_rows import check_cells, columns_of_rows, table_of
 
 Entities: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Any] | pa.Table | pa.RecordBatchReader
 """JSON columns with a value per entity, JSON objects, or Arrow columns of keys."""
@@ -76,6 +76,7 @@ def spine_of_grid(entities: Entities, grid: TimeGrid, needs: SpineNeeds, target:
             return write_spine(target, grid_schema(pa.schema([])), moments_alone(grid))
         if isinstance(entities, Mapping):
             columns, place = entity_columns(entities), _in_columns
+            check_cells(len(columns), max(map(len, columns.values()), default=0), "entities")
         else:
             columns, place = columns_of_rows(entities, "entities"), _in_objects
         check_product(max(map(len, columns.values()), default=0), grid, needs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,23 @@ def test_names_that_cannot_be_kept_apart(tmp_path: Path) -> None:
 def test_too_many_rows(tmp_path: Path) -> None:
     rows = [{"user_id": "u", "event_timestamp": TIME}] * 3
     assert "at most 2 rows" in refused(tmp_path, rows, needs(2))["spine"]
+
+
+def test_a_small_body_does_not_become_a_huge_table(tmp_path: Path) -> None:
+    rows = [{"user_id": "u", "event_timestamp": TIME, f"x{number}": 1} for number in range(2_000)]
+    wanted = needs(100_000)
+    tracemalloc.start()
+    try:
+        found = refused(tmp_path, rows, wanted)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "send the spine as a file" in found["rows"]
+    assert peak < 5 * 2**20  # a table of them has four million cells, of 8 bytes at least
+    many = [{**rows[0], **{f"x{number}": 1 for number in range(999)}}]
+    assert "at most 1,000 different columns, got 1,001" in refused(tmp_path, many, wanted)["rows"]
+    few = [{f"x{number}": 1 for number in range(300)}, *[{"user_id": "u"}] * 7_000]
+    assert "2,107,301 cells; at most 2,000,000" in refused(tmp_path, few, wanted)["rows"]
 
 
 def test_json_stays_json(tmp_path: Path) -> None:
