@@ -24,15 +24,20 @@ Entities: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Any] | pa.Table | p
 """JSON columns with a value per entity, JSON objects, or Arrow columns of keys."""
 
 
-def spine_of_rows(rows: Sequence[Any], needs: SpineNeeds, target: Path) -> SpineFile:
+def spine_of_rows(rows: Sequence[Any], needs: SpineNeeds, target: Path, where: str = "rows") -> SpineFile:
     """The spine that JSON objects make, written to `target`.
 
     Join keys, request fields and `event_timestamp` are read as those of pushes, strictly by type; other columns get the
-    type that Arrow infers. What a row leaves out is null. Raises InvalidRequestError that names rows and columns.
+    type that Arrow infers. What a row leaves out is null. Raises InvalidRequestError that names rows and columns; the
+    caller calls the list `where`.
     """
     needs.check_rows(len(rows))
-    table = table_of(columns_of_rows(rows, "rows"), needs, SpineFaults())
-    return normalised(table.schema, table.to_batches(), needs, target, SpineFaults())
+
+    def place(row: int, column: str) -> str:
+        return f"{where}[{row}].{column}"
+
+    table = table_of(columns_of_rows(rows, where), needs, SpineFaults(place))
+    return normalised(table.schema, table.to_batches(), needs, target, SpineFaults(place))
 
 
 def spine_of_file(
