@@ -23,6 +23,9 @@ from app.exports.spine import spine_of_file
 from app.exports.spine_needs import SpineNeeds
 from app.settings import Settings
 
+_LONGEST_NAME = 190
+"""Bytes: the manifest's name, with the id of the attempt that writes it, has at most the 255 that filesystems take."""
+
 
 def export(
     service: str | None,
@@ -147,6 +150,8 @@ def _named(name: str) -> str:
     """The name, where it is one that every filesystem takes."""
     if not name or name in (".", "..") or "\\" in name or "\0" in name:
         raise _no_target(f"{name!r} is no name of a file; give it one without backslashes")
+    if len(name.encode(errors="surrogateescape")) > _LONGEST_NAME:
+        raise _no_target(f"the name is too long; at most {_LONGEST_NAME} bytes")
     return name
 
 
