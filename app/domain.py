@@ -103,6 +103,8 @@ class SourceSpec:
     created_timestamp_column: str | None
     field_mapping: Mapping[str, str] = field(default_factory=dict)
     """Column in the source -> name in the view."""
+    location: str = ""
+    """Its path, table or query, as the definition says it; empty where its kind has none that is known here."""
 
 
 DISABLED = "it is disabled in the registry"

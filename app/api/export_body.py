@@ -99,7 +99,7 @@ class ExportAsked:
                 known = entities_of(catalog, spine.entities, history, settings.export_memory, grid.end, target.parent)
                 return spine_of_grid(known, grid, needs, target)
             return spine_of_grid(spine.entities, grid, needs, target)
-        return spine_of_rows(body.spine or [], needs, target)
+        return spine_of_rows(body.spine or [], needs, target, "spine")
 
 
 @contextlib.asynccontextmanager

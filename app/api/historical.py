@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ from app.exports.text_types import as_text_types
 router = APIRouter(prefix="/v1", tags=["exports"], route_class=TimedRoute)
 
 JSON, PARQUET, ARROW = "application/json", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
+_WRITTEN = (JSON, PARQUET, ARROW)
+_Q_VALUE = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 
 class HistoricalBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,14 +91,35 @@ def _answer(state: AppState, body: HistoricalBody, media_type: str) -> bytes:
 
 
 def _accepted(accept: str) -> str:
-    """The first media type of the header that is written here. Raises NotAcceptableError."""
-    for wanted in accept.split(","):
-        name = wanted.partition(";")[0].strip().lower()
-        if name in (JSON, PARQUET, ARROW):
+    """The media type that the header likes best of those that are written here; of equals the one that comes first in
+    it, and JSON for a range of them. Raises NotAcceptableError."""
+    shares = {name: _share(parameters) for name, parameters in map(_parted, (accept or "*/*").split(","))}
+    # Sorted keeps the order of equals.
+    for name, share in sorted(shares.items(), key=lambda entry: -entry[1]):
+        if share <= 0:
+            break
+        if name in _WRITTEN:
             return name
-        if name in ("", "*/*", "application/*"):
-            return JSON
+        if name in ("*/*", "application/*"):
+            # A type that is named does not fall under the range.
+            unnamed = [one for one in _WRITTEN if one not in shares]
+            if unnamed:
+                return JSON if shares.get(JSON) == share else unnamed[0]
     raise NotAcceptableError(f"Historical features are written as {JSON}, {PARQUET} or {ARROW}")
+
+
+def _parted(wanted: str) -> tuple[str, str]:
+    name, _, parameters = wanted.partition(";")
+    return name.strip().lower(), parameters
+
+
+def _share(parameters: str) -> float:
+    """The q-value among the parameters of a media range, 1 where there is none, and 0 for one that is no number."""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            return float(value) if _Q_VALUE.fullmatch(value := value.strip()) else 0.0
+    return 1.0
 
 
 def _json(result: SmallResult) -> bytes:

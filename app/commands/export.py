@@ -23,6 +23,9 @@ from app.exports.spine import spine_of_file
 from app.exports.spine_needs import SpineNeeds
 from app.settings import Settings
 
+_LONGEST_NAME = 190
+"""Bytes: the manifest's name, with the id of the attempt that writes it, has at most the 255 that filesystems take."""
+
 
 def export(
     service: str | None,
@@ -96,6 +99,8 @@ def _run(
     settings = parts.settings
     selection = choose(parts.catalog, service, features)
     folder, name = _place(target)
+    if folder.local is not None and (folder.local / name).resolve() == spine.resolve():
+        raise _no_target("it is the spine, which the result would replace; name another file")
     needs = SpineNeeds(selection.join_keys, selection.request_fields, settings.max_spine_rows)
     with tempfile.TemporaryDirectory(prefix="freshet-export-") as work, progress_bar(f"Export {name}") as bar:
         rows = spine_of_file(spine, needs, Path(work) / "spine.parquet")
@@ -104,7 +109,7 @@ def _run(
             selection=selection,
             catalog=parts.catalog,
             spine=rows,
-            origin=str(spine),
+            origin=str(spine.resolve()),
             format=form,
             cutoff=cutoff,
             known_at=known_at,
@@ -126,13 +131,32 @@ def _unforeseen(error: duckdb.Error) -> FreshetError:
 
 
 def _place(target: str) -> tuple[Destination, str]:
-    """The folder and the name of a result."""
+    """The folder and the name of a result. Raises InvalidRequestError for a target that is no file."""
     if "://" not in target:
         path = Path(target).expanduser().resolve()
-        return Destination.parse(str(path.parent)), path.name
+        if target.endswith("/") or path.is_dir():
+            raise _no_target("it is a folder; name a file in it")
+        return Destination.parse(str(path.parent)), _named(path.name)
     address, question, query = target.partition("?")
-    folder, _, name = address.rpartition("/")
-    return Destination.parse(f"{folder}{question}{query}"), name
+    scheme, _, rest = address.partition("://")
+    place, slash, name = rest.rpartition("/")
+    if not slash:
+        raise _no_target("it names no file; write a bucket and a name, such as s3://bucket/training.parquet")
+    name = _named(name)
+    return Destination.parse(f"{scheme}://{place}{question}{query}"), name
+
+
+def _named(name: str) -> str:
+    """The name, where it is one that every filesystem takes."""
+    if not name or name in (".", "..") or "\\" in name or "\0" in name:
+        raise _no_target(f"{name!r} is no name of a file; give it one without backslashes")
+    if len(name.encode(errors="surrogateescape")) > _LONGEST_NAME:
+        raise _no_target(f"the name is too long; at most {_LONGEST_NAME} bytes")
+    return name
+
+
+def _no_target(message: str) -> InvalidRequestError:
+    return InvalidRequestError(f"--out: {message}", [FieldError("--out", message)])
 
 
 def _format(given: str | None, target: str) -> ExportFormat:

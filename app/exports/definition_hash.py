@@ -43,6 +43,7 @@ def _stored(view: ViewSpec) -> dict[str, Any]:
         and {
             "name": source.name,
             "kind": source.kind,
+            "location": source.location,
             "timestamp_field": source.timestamp_field,
             "created_timestamp_column": source.created_timestamp_column,
             "field_mapping": dict(source.field_mapping),

@@ -94,9 +94,16 @@ def result_writer(form: ExportFormat, schema: pa.Schema, sink: BinaryIO) -> Iter
     schema = plain_schema(schema)
     check_types(form, schema)
     with contextlib.ExitStack() as stack:
-        writer = ResultWriter(_ENCODERS[form](schema, sink, stack), schema)
-        yield writer
-        writer.finish()
+        encoder = _ENCODERS[form](schema, sink, stack)
+        writer = ResultWriter(encoder, schema)
+        try:
+            yield writer
+            writer.finish()
+        except BaseException:
+            # One that is left open writes its end when it is collected, by when the sink is closed.
+            with contextlib.suppress(Exception):
+                encoder.close()
+            raise
 
 
 def check_types(form: ExportFormat, schema: pa.Schema) -> None:

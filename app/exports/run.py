@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -71,7 +71,8 @@ def run_export(
     report: Report = lambda phase, done, total: None,
     interruptible: Callable[[duckdb.DuckDBPyConnection], AbstractContextManager[None]] = lambda engine: nullcontext(),
 ) -> Manifest:
-    """Write the result into a folder under a name, and its manifest beside it. Neither is there before it is complete.
+    """Write the result into a folder under a name, and its manifest beside it. Neither is there before it is complete,
+    nor the result where the manifest cannot be written.
 
     `interruptible` is given the engine for the time in which somebody may want to interrupt it. Raises
     InvalidRequestError where columns would have the same name or a type that the format does not hold,
@@ -104,8 +105,13 @@ def run_export(
         written = writer.schema
     data = DataFile(name=name, sha256=file.sha256, bytes=file.bytes)
     manifest = _manifest(order, written, statistics.result(), data, timings.seconds, (started, clock()))
-    with folder.child(manifest_name(name)).writing(order.export_id) as beside:
-        beside.write(manifest.encode())
+    try:
+        with folder.child(manifest_name(name)).writing(order.export_id) as beside:
+            beside.write(manifest.encode())
+    except BaseException:
+        with suppress(Exception):  # why there is no manifest is what somebody wants to know
+            folder.child(name).remove()
+        raise
     return manifest
 
 

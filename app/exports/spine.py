@@ -18,21 +18,26 @@ from app.exports.spine_file import SpineFile, converted, normalised, write_spine
 from app.exports.spine_formats import SpineFormat, open_arrow, open_parquet, recognised
 from app.exports.spine_grid import TimeGrid, check_product, crossed, entity_columns, grid_schema, moments_alone
 from app.exports.spine_needs import EVENT_TIMESTAMP, SpineNeeds
-from app.exports.spine_rows import columns_of_rows, table_of
+from app.exports.spine_rows import check_cells, columns_of_rows, table_of
 
 Entities: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Any] | pa.Table | pa.RecordBatchReader
 """JSON columns with a value per entity, JSON objects, or Arrow columns of keys."""
 
 
-def spine_of_rows(rows: Sequence[Any], needs: SpineNeeds, target: Path) -> SpineFile:
+def spine_of_rows(rows: Sequence[Any], needs: SpineNeeds, target: Path, where: str = "rows") -> SpineFile:
     """The spine that JSON objects make, written to `target`.
 
     Join keys, request fields and `event_timestamp` are read as those of pushes, strictly by type; other columns get the
-    type that Arrow infers. What a row leaves out is null. Raises InvalidRequestError that names rows and columns.
+    type that Arrow infers. What a row leaves out is null. Raises InvalidRequestError that names rows and columns; the
+    caller calls the list `where`.
     """
     needs.check_rows(len(rows))
-    table = table_of(columns_of_rows(rows, "rows"), needs, SpineFaults())
-    return normalised(table.schema, table.to_batches(), needs, target, SpineFaults())
+
+    def place(row: int, column: str) -> str:
+        return f"{where}[{row}].{column}"
+
+    table = table_of(columns_of_rows(rows, where), needs, SpineFaults(place))
+    return normalised(table.schema, table.to_batches(), needs, target, SpineFaults(place))
 
 
 def spine_of_file(
@@ -76,6 +81,7 @@ def spine_of_grid(entities: Entities, grid: TimeGrid, needs: SpineNeeds, target:
             return write_spine(target, grid_schema(pa.schema([])), moments_alone(grid))
         if isinstance(entities, Mapping):
             columns, place = entity_columns(entities), _in_columns
+            check_cells(len(columns), max(map(len, columns.values()), default=0), "entities")
         else:
             columns, place = columns_of_rows(entities, "entities"), _in_objects
         check_product(max(map(len, columns.values()), default=0), grid, needs)

@@ -14,7 +14,7 @@ from app.errors import FieldError
 from app.exports.spine_faults import Fault, SpineFaults
 from app.exports.spine_needs import EVENT_TIMESTAMP, SpineNeeds
 from app.exports.spine_times import to_moments
-from app.exports.spine_types import UTC_MICROS, declared_type, fits, stored_type
+from app.exports.spine_types import MOST_LEVELS, UTC_MICROS, declared_type, fits, is_deep, stored_type
 from app.exports.spine_values import Converted, convert, convert_written, plain
 
 NO_TIME = "a row needs its time, got null"
@@ -56,6 +56,10 @@ class SpineColumns:
                 faults.add_column([FieldError(field.name, message)])
             change = convert_written if written else convert
             return wanted or pa.null(), lambda array: change(array, dtype)
+        if is_deep(field.type):
+            message = f"is nested more than {MOST_LEVELS} levels deep; flatten it, or write it as a text of JSON"
+            faults.add_column([FieldError(field.name, message)])
+            return pa.null(), lambda array: (array, ())
         stored = stored_type(field.type)
         if stored is None:
             faults.add_column([FieldError(field.name, f"columns of {field.type} cannot be kept; convert it first")])

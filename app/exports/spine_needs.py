@@ -12,12 +12,14 @@ from app.exports.spine_types import declared_type
 from app.planning.selection import REQUEST_TIMESTAMP
 
 EVENT_TIMESTAMP = "event_timestamp"
+MAX_SPINE_ROWS = "FRESHET_MAX_SPINE_ROWS"
 _MOST_SHOWN = 30
+_ROW_NUMBER = "file_row_number"
 
 
 @dataclass(frozen=True)
 class SpineNeeds:
-    """The join keys and request fields of an export, by column, and FRESHET_MAX_SPINE_ROWS.
+    """The join keys and request fields of an export, by column, and how many rows the setting `limit` allows.
 
     Every spine needs `event_timestamp` besides; of the request fields `request_timestamp` may be missing.
     """
@@ -25,6 +27,7 @@ class SpineNeeds:
     join_keys: Mapping[str, FieldSpec]
     request_fields: Mapping[str, FieldSpec]
     max_rows: int
+    limit: str = MAX_SPINE_ROWS
 
     @property
     def fields(self) -> Mapping[str, FieldSpec]:
@@ -56,7 +59,8 @@ class SpineNeeds:
         """Raises InvalidRequestError where a spine has more rows than it may have."""
         if rows > self.max_rows:
             got = f"{'at least ' if at_least else ''}{rows:,}"
-            message = f"at most {self.max_rows:,} rows (FRESHET_MAX_SPINE_ROWS), got {got}; split the export"
+            advice = "split the export" if self.limit == MAX_SPINE_ROWS else "order an export, which may have more"
+            message = f"at most {self.max_rows:,} rows ({self.limit}), got {got}; {advice}"
             raise InvalidRequestError("The spine has too many rows", [FieldError("spine", message)])
 
 
@@ -64,6 +68,8 @@ def _ambiguous(names: Sequence[str]) -> list[FieldError]:
     faults = [FieldError(name, "is there twice; rename one") for name, count in Counter(names).items() if count > 1]
     seen: dict[str, str] = {}
     for position, name in enumerate(names):
+        if name.lower() == _ROW_NUMBER:
+            faults.append(FieldError(name, "is what DuckDB calls the places of rows; rename it"))
         if not name or "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
             faults.append(FieldError(f"column {position}", "needs a name, of letters that are Unicode and no NUL"))
         # DuckDB, which reads the spine, takes names for the same that differ in the case of ASCII letters.

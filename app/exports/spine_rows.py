@@ -17,6 +17,10 @@ from app.exports.spine_values import Converted, json_text, one_by_one
 from app.value_columns import plain_column
 from app.values import describe, parse
 
+MOST_COLUMNS = 1_000
+MOST_CELLS = 2_000_000
+"""Rows times columns. What a row leaves out takes memory too, so that a small body could ask for a huge table."""
+
 _MOST_SHOWN = 20
 _UNLIKE = (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError, RecursionError)
 """What Arrow raises for values that have no type in common."""
@@ -24,7 +28,8 @@ _UNLIKE = (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError
 
 def columns_of_rows(rows: Sequence[Any], what: str) -> Mapping[str, Sequence[Any]]:
     """The columns of JSON objects, in the order in which they come up; null where an object lacks one. Raises
-    InvalidRequestError, which calls the list `what`, where there is none or where one is no object."""
+    InvalidRequestError, which calls the list `what`, where there is none, where one is no object, and what `check_cells`
+    raises."""
     if not rows:
         raise InvalidRequestError("The spine has no rows", [FieldError(what, "must not be empty")])
     strange = [place for place, row in enumerate(rows) if not isinstance(row, dict)]
@@ -33,7 +38,22 @@ def columns_of_rows(rows: Sequence[Any], what: str) -> Mapping[str, Sequence[Any
         faults = [FieldError(f"{what}[{place}]", f"must be an object, got {describe(rows[place])}") for place in shown]
         raise InvalidRequestError(f"{len(strange)} rows of the spine are no objects", faults)
     names = dict.fromkeys(name for row in rows for name in row)
+    check_cells(len(names), len(rows), what)
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def check_cells(columns: int, rows: int, what: str) -> None:
+    """Raises InvalidRequestError where so many columns, or so many rows of them, are too much for a request."""
+    faults = []
+    if columns > MOST_COLUMNS:
+        faults.append(f"at most {MOST_COLUMNS:,} different columns, got {columns:,}")
+    if columns * rows > MOST_CELLS:
+        faults.append(f"{rows:,} rows with {columns:,} columns are {columns * rows:,} cells; at most {MOST_CELLS:,}")
+    if faults:
+        advice = "send the spine as a file, or leave out columns"
+        raise InvalidRequestError(
+            "The spine is too large for a request", [FieldError(what, f"{fault}; {advice}") for fault in faults]
+        )
 
 
 def table_of(

@@ -25,6 +25,8 @@ _SCALARS = {
 _MOST_DIGITS = 38
 """DuckDB reads decimals of more as floats."""
 _FEW = 16
+MOST_LEVELS = 16
+"""DuckDB takes twice as long for each further level of lists in a Parquet file: seconds at 22, for ever at 50."""
 
 
 def declared_type(dtype: str) -> pa.DataType | None:
@@ -95,7 +97,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 def stored_type(kind: pa.DataType) -> pa.DataType | None:
     """The type that a further column has once it was in a Parquet file, the same but for a few, such as times in whole
     seconds; None for one that Parquet, or DuckDB behind it, would not keep."""
-    if _is_beyond(kind):
+    if is_deep(kind) or _is_beyond(kind):
         return None
     file = io.BytesIO()
     try:
@@ -103,6 +105,17 @@ def stored_type(kind: pa.DataType) -> pa.DataType | None:
         return pq.read_schema(file).field("x").type
     except (pa.ArrowException, TypeError):
         return None
+
+
+def is_deep(kind: pa.DataType, most: int = MOST_LEVELS) -> bool:
+    """Whether lists and objects are nested within each other in more than so many levels."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return is_deep(kind.storage_type, most)
+    if kinds.is_dictionary(kind) or kinds.is_run_end_encoded(kind):
+        return is_deep(kind.value_type, most)
+    if not kinds.is_nested(kind):
+        return False
+    return most == 0 or any(is_deep(kind.field(place).type, most - 1) for place in range(kind.num_fields))
 
 
 def _is_beyond(kind: pa.DataType) -> bool:

@@ -13,6 +13,8 @@ import pyarrow as pa
 from feast import FeatureService, FeatureView, PushSource
 from feast.base_feature_view import BaseFeatureView
 from feast.data_source import DataSource
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.infra.offline_stores.file_source import FileSource
 from feast.infra.registry.sql import SqlRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.types import from_feast_to_pyarrow_type
@@ -148,7 +150,14 @@ def _source(source: DataSource) -> SourceSpec:
         timestamp_field=source.timestamp_field,
         created_timestamp_column=source.created_timestamp_column or None,
         field_mapping=dict(source.field_mapping or {}),
+        location=_location(source),
     )
+
+
+def _location(source: DataSource) -> str:
+    if isinstance(source, FileSource):
+        return str(source.path)
+    return source.get_table_query_string() if isinstance(source, PostgreSQLSource) else ""
 
 
 def _on_demand(view: OnDemandFeatureView) -> OnDemandSpec:

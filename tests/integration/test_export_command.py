@@ -106,6 +106,46 @@ def test_faults_are_one_line(profile: Profile, tmp_path: Path, arguments: list[s
     assert not target.exists()
 
 
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("s3://bucket", "--out: it names no file; write a bucket and a name"),
+        ("s3://bucket/", "--out: '' is no name of a file"),
+        ("file:///", "--out: '' is no name of a file"),
+        ("o\\x.csv", "is no name of a file"),
+        (".", "--out: it is a folder"),
+        ("new/", "--out: it is a folder"),
+        ("{folder}", "--out: it is a folder"),
+        (f"{190 * 'x'}y", "--out: the name is too long; at most 190 bytes"),
+        ("{folder}/labels.csv", "--out: it is the spine"),
+        ("file://{folder}/labels.csv", "--out: it is the spine"),
+    ],
+)
+def test_a_target_that_is_no_file_of_its_own(profile: Profile, tmp_path: Path, target: str, says: str) -> None:
+    spine = labels(tmp_path, ("u1", datetime.now(UTC)))
+    before = spine.read_bytes()
+    out = target.format(folder=tmp_path)
+    done = run_here(
+        "export", *FEATURES, "--spine", str(spine), "--out", out, "--format", "csv", environment=profile.environment
+    )
+    assert done.returncode == 1, done
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert spine.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [spine]
+
+
+def test_there_are_no_data_without_a_manifest(profile: Profile, tmp_path: Path) -> None:
+    spine, name = labels(tmp_path, ("u1", datetime.now(UTC))), f"{186 * 'x'}.csv"
+    (tmp_path / f"{name}.manifest.json").mkdir()
+    arguments = ["export", *FEATURES, "--spine", str(spine), "--out"]
+    done = run_here(*arguments, str(tmp_path / name), environment=profile.environment)
+    assert (done.returncode, "could not be written" in done.stderr) == (1, True), done
+    assert sorted(tmp_path.iterdir()) == [spine, tmp_path / f"{name}.manifest.json"]
+    (tmp_path / f"{name}.manifest.json").rmdir()
+    assert run_here(*arguments, str(tmp_path / name), environment=profile.environment).returncode == 0
+
+
 def test_a_spine_that_lacks_what_is_needed(profile: Profile, tmp_path: Path) -> None:
     spine = tmp_path / "spine.csv"
     spine.write_text("user,when\nu1,2026-11-22\n", encoding="utf-8")

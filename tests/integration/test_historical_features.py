@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.api.historical import ARROW, JSON, PARQUET
 from tests.integration.pushes import event, push
 
 URL = "/v1/historical-features"
@@ -98,6 +99,35 @@ def test_parquet_and_arrow_by_accept(client: TestClient) -> None:
     with pa.ipc.open_stream(arrow.content) as stream:
         assert stream.read_all() == table
     assert client.post(URL, json=body, headers={"accept": "text/csv"}).status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*;q=0.1", JSON),
+        (f"{JSON};q=0.5, {PARQUET}", PARQUET),
+        (f"{JSON};q=0.5, {PARQUET}; Q=0.4", JSON),
+        (f"{ARROW}, {PARQUET}", ARROW),
+        (f"{JSON};q=0, {PARQUET};q=0.001", PARQUET),
+        (f"{JSON};q=0, */*", PARQUET),
+        (f"*/*, {PARQUET};q=0.5", JSON),
+        (f"text/html, */*;q=0.8, {ARROW};q=0.9", ARROW),
+        (f"{JSON};q=0", None),
+        ("*/*;q=0", None),
+        (f"{JSON};q=much", None),
+        ("text/csv", None),
+    ],
+)
+def test_accept_says_what_is_liked_best(client: TestClient, accept: str, wanted: str | None) -> None:
+    body = {
+        "features": ["user_activity:sessions_7d"],
+        "spine": [{"user_id": "u1", "event_timestamp": datetime.now(UTC).isoformat()}],
+    }
+    answer = client.post(URL, json=body, headers={"accept": accept})
+    assert answer.status_code == (200 if wanted else 406), answer.text
+    assert not wanted or answer.headers["content-type"] == wanted
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
+import gc
 import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequestError, QuotaExceededError
+from app.exports.destination import Destination
 from app.exports.formats import ExportFormat, result_writer
 from app.exports.row_groups import RowGroups
 
@@ -369,3 +373,13 @@ def test_groups_end_where_the_rows_say_so(
     batch: dict[str, Any], limits: dict[str, int], rows: list[int], chunk: int
 ) -> None:
     assert groups(pa.record_batch(batch), chunk, **limits) == rows
+
+
+@pytest.mark.parametrize("form", list(ExportFormat))
+def test_a_writer_that_is_given_up_does_not_write_any_more(form: ExportFormat, tmp_path: Path) -> None:
+    schema = pa.schema([("a", pa.int64())])
+    place = Destination.parse(str(tmp_path)).child("result")
+    with contextlib.suppress(KeyError), place.writing("e") as file, result_writer(form, schema, file):
+        raise KeyError
+    gc.collect()  # what is raised by a writer that writes now makes this test fail
+    assert list(tmp_path.iterdir()) == []

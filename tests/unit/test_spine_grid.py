@@ -112,6 +112,16 @@ def test_keys_of_a_view_become_what_the_registry_declares(tmp_path: Path) -> Non
     assert [row["id"] for row in contents(found.path)] == [1, None]
 
 
+@pytest.mark.parametrize(
+    "entities",
+    [{f"x{number}": ["u"] for number in range(1_001)}, [{f"x{number}": "u"} for number in range(1_001)]],
+)
+def test_entities_of_too_many_columns(tmp_path: Path, entities: Entities) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        spine_of_grid(entities, WEEK, needs(100_000), tmp_path / "s")
+    assert "at most 1,000 different columns, got 1,001" in errors(caught)["entities"]
+
+
 def test_features_of_no_entity_need_times_alone(tmp_path: Path) -> None:
     none = needs()
     found = spine_of_grid({}, WEEK, type(none)({}, {}, 8), tmp_path / "s")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from app.errors import InvalidRequestError
+from app.exports.file_spine import FileSpine
 from app.exports.spine import spine_of_rows
 from app.exports.spine_file import SpineFile
 from app.exports.spine_needs import SpineNeeds
@@ -140,6 +144,58 @@ def test_names_that_cannot_be_kept_apart(tmp_path: Path) -> None:
 def test_too_many_rows(tmp_path: Path) -> None:
     rows = [{"user_id": "u", "event_timestamp": TIME}] * 3
     assert "at most 2 rows" in refused(tmp_path, rows, needs(2))["spine"]
+
+
+def test_a_small_body_does_not_become_a_huge_table(tmp_path: Path) -> None:
+    rows = [{"user_id": "u", "event_timestamp": TIME, f"x{number}": 1} for number in range(2_000)]
+    wanted = needs(100_000)
+    tracemalloc.start()
+    try:
+        found = refused(tmp_path, rows, wanted)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "send the spine as a file" in found["rows"]
+    assert peak < 5 * 2**20  # a table of them has four million cells, of 8 bytes at least
+    many = [{**rows[0], **{f"x{number}": 1 for number in range(999)}}]
+    assert "at most 1,000 different columns, got 1,001" in refused(tmp_path, many, wanted)["rows"]
+    few = [{f"x{number}": 1 for number in range(300)}, *[{"user_id": "u"}] * 7_000]
+    assert "2,107,301 cells; at most 2,000,000" in refused(tmp_path, few, wanted)["rows"]
+
+
+def nested(levels: int, kind: str) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value] if kind == "list" else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", ["list", "object"])
+def test_values_that_are_nested_too_deep(tmp_path: Path, kind: str) -> None:
+    row = {"user_id": "u", "event_timestamp": TIME}
+    for levels in (17, 50, 100, 500):
+        found = refused(tmp_path, [{**row, "x": nested(levels, kind)}])
+        assert list(found) in (["x"], ["rows[0].x"])
+    assert "more than 16 levels deep" in refused(tmp_path, [{**row, "x": nested(17, kind)}])["x"]
+    kept = spine(tmp_path, {**row, "x": nested(16, kind)})
+    with duckdb.connect() as engine:
+        FileSpine(kept).attach(engine, "kept", ["x"])
+        assert engine.sql("SELECT s0 FROM kept").fetchall() == [(nested(16, kind),)]
+
+
+@pytest.mark.parametrize("name", ["file_row_number", "File_Row_NUMBER"])
+def test_a_column_that_duckdb_has_itself(tmp_path: Path, name: str) -> None:
+    assert "rename it" in refused(tmp_path, [{"user_id": "u", "event_timestamp": TIME, name: 1}])[name]
+
+
+def test_faults_say_what_the_caller_calls_rows_and_limit(tmp_path: Path) -> None:
+    target = tmp_path / "spine.parquet"
+    with pytest.raises(InvalidRequestError) as caught:
+        spine_of_rows([{"user_id": 1, "event_timestamp": TIME}], needs(), target, "spine")
+    assert list(errors(caught)) == ["spine[0].user_id"]
+    few = dataclasses.replace(needs(1), limit="FRESHET_SYNC_EXPORT_ROWS")
+    found = refused(tmp_path, [{}, {}], few)["spine"]
+    assert found == "at most 1 rows (FRESHET_SYNC_EXPORT_ROWS), got 2; order an export, which may have more"
 
 
 def test_json_stays_json(tmp_path: Path) -> None:
