@@ -50,10 +50,10 @@ def export_rows(
     On one core, as others are being served meanwhile, and for so many seconds at most. Raises InvalidRequestError for
     what is wrong with the rows, and what app.exports.run.run_export raises.
     """
-    needs = SpineNeeds(selection.join_keys, selection.request_fields, max_rows)
+    needs = SpineNeeds(selection.join_keys, selection.request_fields, max_rows, "FRESHET_SYNC_EXPORT_ROWS")
     types = [history.types(planned) for planned in selection.views]
     with tempfile.TemporaryDirectory(prefix="freshet-historical-") as folder:
-        spine = FileSpine(spine_of_rows(rows, needs, Path(folder) / "spine.parquet"))
+        spine = FileSpine(spine_of_rows(rows, needs, Path(folder) / "spine.parquet", "spine"))
         columns = ResultColumns(selection, spine.schema, types, history.type_of, full_feature_names)
         with open_engine(memory, Path(folder) / "spill", threads=1) as engine, _stopped_after(seconds, engine):
             try:
