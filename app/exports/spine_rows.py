@@ -28,8 +28,8 @@ _UNLIKE = (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError
 
 def columns_of_rows(rows: Sequence[Any], what: str) -> Mapping[str, Sequence[Any]]:
     """The columns of JSON objects, in the order in which they come up; null where an object lacks one. Raises
-    InvalidRequestError, which calls the list `what`, where there is none, where one is no object, and what `check_cells`
-    raises."""
+    InvalidRequestError, which calls the list `what`, where there is none, where one is no object, and where they are
+    too many."""
     if not rows:
         raise InvalidRequestError("The spine has no rows", [FieldError(what, "must not be empty")])
     strange = [place for place, row in enumerate(rows) if not isinstance(row, dict)]
