@@ -48,10 +48,12 @@ class FaultModel(BaseModel):
 
 
 class ExportModel(BaseModel):
-    """An export. `rows`, `bytes` and `sha256` are those of the result, null before it is there."""
+    """An export. `rows`, `bytes` and `sha256` are those of the result, null before it is there; `cancel_requested` says
+    that it is to stop, and soon will have."""
 
     id: str
     state: JobState
+    cancel_requested: bool
     progress: ProgressModel
     feature_service: str | None
     features: list[str] | None
@@ -173,6 +175,24 @@ async def data(request: Request, state: State, export_id: str) -> Response:
 
 
 @router.get(
+    "/exports/{export_id}/spine",
+    summary="The rows that an export is made for",
+    description="As Parquet, in the types of their features: what `freshet export --reproduce` takes as --spine.",
+    response_class=StreamingResponse,
+    responses={**{status: RESPONSES[status] for status in (404, 503)}, 206: {"description": "A part, by Range"}},
+)
+async def spine(request: Request, state: State, export_id: str) -> Response:
+    job = await _job(state, export_id)
+    place = ExportFiles(state.exports, job.id).kept_spine
+    size = await state.order_threads.run(place.size)
+    if size is None:
+        raise NotFoundError("The spine of this export is not kept any more")
+    form = ExportFormat.PARQUET
+    name = f"{job.id}-spine{form.suffix}"
+    return data_response(request, ResultData(place.open, name, form.media_type, size, f"spine-{job.id}"))
+
+
+@router.get(
     "/exports/{export_id}/manifest",
     summary="What a result was made of",
     responses={
@@ -215,6 +235,7 @@ def _model(job: Job) -> ExportModel:
     return ExportModel(
         id=job.id,
         state=job.state,
+        cancel_requested=job.cancel_requested,
         progress=ProgressModel(
             phase=job.progress.phase, rows_done=job.progress.rows_done, rows_total=job.progress.rows_total
         ),

@@ -63,6 +63,10 @@ def reproduce(manifest_file: Path, spine: Path | None, target: str | None) -> bo
         raise InvalidRequestError(f"{manifest_file} cannot be read: {error.strerror}") from error
     origin = spine or Path(then.spine.origin)
     if not origin.is_file():
+        if spine is None and not origin.is_absolute():
+            raise NotFoundError(
+                f"The spine was {origin}: fetch it from /v1/exports/{then.export_id[:36]}/spine, and name it by --spine"
+            )
         raise NotFoundError(f"The spine {origin} is not there; name it by --spine")
     with tempfile.TemporaryDirectory(prefix="freshet-export-") as folder, deployment(Settings()) as parts:
         again = _run(

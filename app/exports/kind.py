@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -55,11 +53,11 @@ class ExportKind:
         if left <= 0:
             raise QuotaExceededError(
                 f"The results of exports have the {self._quota:,} bytes that they may have (FRESHET_EXPORT_QUOTA); "
-                "delete some, or wait until they expire"
+                "wait until some expire (FRESHET_EXPORT_RETENTION), or raise it"
             )
         with (
-            tempfile.TemporaryDirectory(prefix="freshet-export-") as work,
-            files.spine(Path(work)) as spine,
+            files.work(job.attempt) as work,
+            files.spine(work) as spine,
             self._opened() as (catalog, history),
         ):
             order = ExportOrder(
@@ -73,7 +71,7 @@ class ExportKind:
                 known_at=request.known_at,
                 full_feature_names=request.full_feature_names,
                 memory=self._memory,
-                spill=Path(work) / "spill",
+                spill=work / "spill",
                 max_bytes=left,
             )
 

@@ -41,6 +41,30 @@ class ExportFiles:
         self.folder = root.child(job_id)
         self._id = job_id
 
+    @property
+    def kept_spine(self) -> Destination:
+        """Where the spine is."""
+        return self.folder.child(_SPINE)
+
+    @contextmanager
+    def work(self, attempt: int) -> Iterator[Path]:
+        """A folder of this machine for what an attempt spills, gone after the with block. Beside the result where that
+        is on this machine, so that the next attempt finds and removes what a killed one has left."""
+        if self.folder.local is None:
+            with tempfile.TemporaryDirectory(prefix="freshet-export-") as folder:
+                yield Path(folder)
+            return
+        place = self._work(attempt)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _work(self, attempt: int) -> Path:
+        return Path(self.folder.local or ".") / f".work-{attempt}"
+
     def result_name(self, attempt: int, form: ExportFormat) -> str:
         """The file that an attempt writes."""
         return f"{self._id}-{attempt}{form.suffix}"
@@ -52,7 +76,7 @@ class ExportFiles:
     def keep_spine(self, make: Callable[[Path], SpineFile]) -> SpineFile:
         """Let `make` write the spine into the path that it is given, and keep it. Raises what `make` raises; then
         nothing is kept."""
-        place = self.folder.child(_SPINE)
+        place = self.kept_spine
         with tempfile.TemporaryDirectory(prefix="freshet-spine-") as work:
             spine = make(Path(work) / _SPINE)
             with spine.path.open("rb") as made, place.writing(self._id) as kept:
@@ -62,7 +86,7 @@ class ExportFiles:
     @contextmanager
     def spine(self, work: Path) -> Iterator[SpineFile]:
         """The spine, as a file of this machine for the with block."""
-        place = self.folder.child(_SPINE)
+        place = self.kept_spine
         if place.local is not None:
             yield SpineFile.read(place.local)
             return
@@ -74,6 +98,8 @@ class ExportFiles:
     def remove_attempt(self, attempt: int, form: ExportFormat) -> None:
         """Remove what an attempt has written, finished or not."""
         name = self.result_name(attempt, form)
+        if self.folder.local is not None:
+            shutil.rmtree(self._work(attempt), ignore_errors=True)
         for part in (name, manifest_name(name)):
             place = self.folder.child(part)
             place.clean(self.attempt_id(attempt))
@@ -81,7 +107,7 @@ class ExportFiles:
 
     def remove_spine(self) -> None:
         """Remove the spine, and the folder where there is one."""
-        place = self.folder.child(_SPINE)
+        place = self.kept_spine
         place.clean(self._id)
         place.remove()
         if self.folder.local is not None:

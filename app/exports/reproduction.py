@@ -28,7 +28,10 @@ def compare(manifest: Manifest, other: Manifest) -> list[str]:
 
 def _request(then: Manifest, now: Manifest) -> Iterator[str]:
     if then.spine.sha256 != now.spine.sha256:
-        yield f"The spine is another one: {then.spine.rows:,} rows then, {now.spine.rows:,} now"
+        if then.spine.rows == now.spine.rows:
+            yield f"The spine has other contents, in as many rows: {then.spine.rows:,}"
+        else:
+            yield f"The spine is another one: {then.spine.rows:,} rows then, {now.spine.rows:,} now"
     for name in ("project", "feature_service", "format", "cutoff", "known_at", "full_feature_names"):
         before, after = getattr(then, name), getattr(now, name)
         if before != after:

@@ -59,7 +59,9 @@ def recognised(path: Path, given: str | None, name: str | None) -> SpineFormat:
         return SpineFormat.PARQUET
     if first.startswith((_ARROW_FILE, _ARROW_STREAM)):
         return SpineFormat.ARROW
-    raise _refused(f"neither its name nor its first bytes tell which format it has; name one of {known}")
+    raise _refused(
+        f"neither its name nor its first bytes tell which format it has; let its name end with one of {known}"
+    )
 
 
 @contextmanager

@@ -88,6 +88,8 @@ def test_an_export_from_its_order_to_its_manifest(server: FreshetServer) -> None
     manifest = server.get(f"/v1/exports/{export_id}/manifest").json()
     assert manifest["data"]["sha256"] == ended["sha256"] == answer.headers["etag"].strip('"')
     assert manifest["spine"]["origin"] == "inline"
+    given = pq.read_table(io.BytesIO(server.get(f"/v1/exports/{export_id}/spine").content))
+    assert given["label"].to_pylist() == [0, 1, 2]
     assert export_id in [one["id"] for one in server.get("/v1/exports?state=succeeded").json()["exports"]]
 
 
