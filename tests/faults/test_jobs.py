@@ -103,6 +103,7 @@ def test_nothing_is_lost_between_the_record_and_the_queue(world: JobWorld, death
     assert (world.job(job).attempt, world.job(job).losses) == ((1, 0) if death == "dies-before-enqueueing" else (2, 0))
 
 
+@pytest.mark.full  # a queue has to be missed
 def test_a_queue_that_was_lost_is_filled_again(embedded: JobWorld) -> None:
     first, second = embedded.order("hold"), embedded.order("write", steps=2)
     with embedded.worker() as worker:
@@ -118,6 +119,7 @@ def test_a_queue_that_was_lost_is_filled_again(embedded: JobWorld) -> None:
         done_once(embedded, first, second)
 
 
+@pytest.mark.full  # a worker has to be missed
 def test_a_worker_that_stood_still_finds_its_job_with_another_one(either: JobWorld) -> None:
     with either.worker() as frozen:
         job = either.order("write", steps=200)
@@ -134,6 +136,7 @@ def test_a_worker_that_stood_still_finds_its_job_with_another_one(either: JobWor
     assert either.left("done", "part") == {f"{job.id}-2.done"}
 
 
+@pytest.mark.full  # three workers have to be missed
 def test_a_job_that_kills_its_workers_fails_in_the_end(either: JobWorld) -> None:
     job, other = either.order("die"), either.order("write", steps=2)
     for _ in range(3):
@@ -227,6 +230,7 @@ def test_old_jobs_are_forgotten_with_their_files(either: JobWorld) -> None:
         either.wait_for(waiting, JobState.SUCCEEDED)
 
 
+@pytest.mark.full  # two workers have to start
 def test_the_workers_share_the_work(either: JobWorld) -> None:
     with either.worker(), either.worker():
         jobs = [either.order("hold") for _ in range(3)]
@@ -239,7 +243,8 @@ def test_the_workers_share_the_work(either: JobWorld) -> None:
         done_once(either, *jobs)
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("times", [20])
 def test_kill_9_at_random_moments(world: JobWorld, times: int) -> None:
     """One worker after another is killed, at any moment of the life of a job, while the next one has come."""
     dice = random.Random()

@@ -48,6 +48,7 @@ def the_worker(server: FreshetServer, after: int | None = None) -> Any:
     return found
 
 
+@pytest.mark.full  # servers have to start, and to end
 @pytest.mark.parametrize(("processes", "end"), [("1", signal.SIGTERM), ("2", signal.SIGINT)])
 def test_a_server_has_one_worker_which_comes_back(
     environment: dict[str, str], tmp_path: Path, project: str, processes: str, end: signal.Signals

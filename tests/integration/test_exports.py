@@ -156,13 +156,13 @@ def test_a_cancelled_export_has_no_result_and_leaves_nothing(server: FreshetServ
 
 def test_the_export_of_a_killed_worker_is_made_once_by_its_successor(server: FreshetServer, folder: Path) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    long = {"entities": {"user_id": ["u1"]}, "start": start.isoformat(), "end": "2026-11-01T00:00:00Z", "every": "60s"}
+    long = {"entities": {"user_id": ["u1"]}, "start": start.isoformat(), "end": "2026-11-01T00:00:00Z", "every": "20s"}
     export_id = order(server, features=FEATURES, spine=long)
     wait_for_work(server, export_id)
     (worker,) = background_workers(server.process.family()[0])
     worker.kill()
     ended = end(server, export_id)
-    assert (ended["state"], ended["rows"]) == ("succeeded", 437_761)
+    assert (ended["state"], ended["rows"]) == ("succeeded", 1_313_281)
     files = sorted(path.name for path in (folder / "exports" / export_id).iterdir())
     name = f"{export_id}-2.parquet"
     assert files == [name, f"{name}.manifest.json", "spine.parquet"]

@@ -8,6 +8,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from app.settings import PROJECT_ROOT
 from tests.integration.profiles import opened
 from tests.integration.readme_commands import read_sections
@@ -17,6 +19,7 @@ from tests.servers import Postgres, Redis
 PAGE = PROJECT_ROOT / "docs/training-sets.md"
 
 
+@pytest.mark.full  # each command starts a process
 def test_the_examples(tmp_path: Path, postgres: Postgres, redis_server: Redis) -> None:
     commands = [command for section in read_sections(PAGE) for command in section.commands]
     assert len(commands) == 4

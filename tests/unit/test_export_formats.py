@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequestError, QuotaExceededError
@@ -152,6 +152,7 @@ def test_typed_formats_give_back_the_same_rows_and_types(form: ExportFormat, tab
     assert found.names == table.column_names
 
 
+@settings(max_examples=40)
 @given(tables())
 def test_json_lines_hold_every_value(table: pa.Table) -> None:
     lines = written(ExportFormat.JSONL, table.schema, batches(table)).decode().split("\n")
@@ -162,6 +163,7 @@ def test_json_lines_hold_every_value(table: pa.Table) -> None:
     assert [list(json.loads(line)) for line in lines] == [table.column_names] * table.num_rows
 
 
+@settings(max_examples=40)
 @given(tables())
 def test_csv_holds_every_value(table: pa.Table) -> None:
     data = written(ExportFormat.CSV, table.schema, batches(table)).decode()
@@ -195,6 +197,7 @@ def assert_cell(cell: str, value: Any, dtype: pa.DataType) -> None:
         assert cell == plain(value)
 
 
+@settings(max_examples=25)
 @given(tables(), st.lists(st.integers(0, 6), max_size=3))
 @pytest.mark.parametrize("form", ExportFormat)
 def test_the_batches_leave_no_trace(form: ExportFormat, table: pa.Table, cuts: list[int]) -> None:
