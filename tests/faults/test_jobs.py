@@ -92,6 +92,7 @@ def test_a_successor_goes_on_with_what_a_killed_worker_left(either: JobWorld) ->
         done_once(either, *jobs)
 
 
+@pytest.mark.full  # workers have to be missed
 @pytest.mark.parametrize("death", ["dies-before-enqueueing", "dies-before-claiming"])
 def test_nothing_is_lost_between_the_record_and_the_queue(world: JobWorld, death: str) -> None:
     job = world.order("write", steps=2)
@@ -162,6 +163,7 @@ def test_a_running_job_is_cancelled_within_two_seconds(world: JobWorld) -> None:
             world.wait_for_file(f"{job.id}.forgotten")
 
 
+@pytest.mark.full  # workers have to start
 def test_a_waiting_job_is_cancelled_at_once_and_never_begun(embedded: JobWorld) -> None:
     with embedded.worker():
         first, second = embedded.order("hold"), embedded.order("write", steps=1)
@@ -175,6 +177,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_never_begun(embedded: JobWorld) 
     assert embedded.left("began") == {f"{first.id}-1.began"}
 
 
+@pytest.mark.full  # a worker has to be missed
 def test_the_job_of_a_dead_worker_can_be_cancelled(embedded: JobWorld) -> None:
     job = embedded.order("hold")
     with embedded.worker() as doomed:
@@ -187,6 +190,7 @@ def test_the_job_of_a_dead_worker_can_be_cancelled(embedded: JobWorld) -> None:
     assert embedded.left("began") == {f"{job.id}-1.began"}
 
 
+@pytest.mark.full  # workers have to stop, and others to start
 @pytest.mark.parametrize("do", ["hold", "query", "stubborn"])
 def test_a_worker_that_is_told_to_stop_gives_its_job_back(embedded: JobWorld, do: str) -> None:
     job = embedded.order(do)
@@ -217,6 +221,7 @@ def test_a_failed_job_says_why_and_leaves_nothing(embedded: JobWorld, foreseen: 
         done_once(embedded, embedded.order("write", steps=1))
 
 
+@pytest.mark.full  # workers have to start
 def test_old_jobs_are_forgotten_with_their_files(either: JobWorld) -> None:
     with either.worker():
         old = either.wait_for(either.order("write", steps=1), JobState.SUCCEEDED)

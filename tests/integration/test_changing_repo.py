@@ -123,6 +123,7 @@ def test_a_view_that_is_named_like_a_bundled_one_gets_no_sample_data(tmp_path: P
     assert sum(pq.read_table(file).num_rows for file in (tmp_path / "data" / "trips").glob("*.parquet")) == 1
 
 
+@pytest.mark.full  # a repo of its own
 @pytest.mark.filterwarnings("ignore:Entity value_type will be mandatory:DeprecationWarning")
 def test_feasts_own_template_is_served(tmp_path: Path) -> None:
     """`feast init`: a file registry or SQL one, pandas' Parquet with a struct column, push and on-demand views."""

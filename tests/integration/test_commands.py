@@ -185,6 +185,7 @@ def test_apply_of_what_is_there_already(done: dict[str, str], data: Path, tmp_pa
     assert tables(data / "registry.db")["feature_views"] == before
 
 
+@pytest.mark.full  # a process each time
 def test_compute_of_an_old_day(done: dict[str, str], data: Path, tmp_path: Path) -> None:
     day = datetime.now(UTC).date() - timedelta(days=10)
     first = run("compute", "--as-of", day.isoformat(), environment=done, folder=tmp_path)
@@ -218,6 +219,7 @@ def test_what_came_late_counts_only_when_asked_for(done: dict[str, str], data: P
     assert f"known_at={day + timedelta(days=5):%Y%m%d}" in file
 
 
+@pytest.mark.full  # a process each time
 def test_backfill_of_a_range_of_days(done: dict[str, str], data: Path, tmp_path: Path) -> None:
     last = datetime.now(UTC).date() - timedelta(days=14)
     days = [last - timedelta(days=number) for number in (2, 1, 0)]

@@ -18,6 +18,8 @@ from tests.integration.compose import COMPOSE_FILE, NativeStack
 from tests.servers.composefile import ComposeError, read_compose_file
 from tests.servers.waiting import wait_until
 
+pytestmark = pytest.mark.full  # every service has to start and to end
+
 PASSWORD = "c0mposeS3cret"
 VECTOR = "/v1/online-features/assistant_v1?user_id=u1"
 

@@ -154,6 +154,7 @@ def test_a_cancelled_export_has_no_result_and_leaves_nothing(server: FreshetServ
     assert not (folder / "exports" / export_id).exists()
 
 
+@pytest.mark.full  # a worker has to be missed
 def test_the_export_of_a_killed_worker_is_made_once_by_its_successor(server: FreshetServer, folder: Path) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     long = {"entities": {"user_id": ["u1"]}, "start": start.isoformat(), "end": "2026-11-01T00:00:00Z", "every": "20s"}
