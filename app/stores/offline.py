@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -29,8 +29,6 @@ from app.stores.repo import FeastRepo
 from app.threads import finish_in_thread
 
 log = structlog.get_logger(__name__)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -247,7 +245,3 @@ def _is_ours(store: Any, source: Any) -> bool:
     if isinstance(store, FileOfflineStore):
         return is_parquet(source) and not is_remote(source)
     return isinstance(store, PostgreSQLOfflineStore)
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
