@@ -192,6 +192,7 @@ def profile_command(
     push: Annotated[
         str | None, typer.Option(metavar="CONTESTANT", help="Pushes of 1,000 rows instead: freshet-arrow, say.")
     ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="100 features of 10 views instead of 9 of 2.")] = False,
     calls: Annotated[
         bool, typer.Option("--calls", help="cProfile: exact counts, event loop only, several times slower.")
     ] = False,
@@ -210,7 +211,7 @@ def profile_command(
     if get and entities != 1:
         raise typer.BadParameter("a GET reads one entity", param_hint="--get")
     name = "freshet-get" if get else "freshet"
-    profile(name, entities, store, seconds, top, calls, _generator(False, may_fall_back=True))
+    profile(name, entities, store, seconds, top, calls, _generator(False, may_fall_back=True), wide)
 
 
 def _generator(python: bool, may_fall_back: bool) -> load.Generator:

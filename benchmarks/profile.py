@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import load
 from benchmarks.cases import Case, draw, requests
-from benchmarks.dataset import USER
+from benchmarks.dataset import ACCOUNT, USER
 from benchmarks.progress import Progress, console, err
 from benchmarks.server import Server
 from benchmarks.world import built
@@ -28,17 +28,32 @@ its work: both are `Runner.run`, inside uvloop."""
 
 
 def profile(
-    contestant: str, entities: int, store: str, seconds: int, top: int, calls: bool, generator: load.Generator
+    contestant: str,
+    entities: int,
+    store: str,
+    seconds: int,
+    top: int,
+    calls: bool,
+    generator: load.Generator,
+    wide: bool = False,
 ) -> None:
-    """Load `freshet serve` and print where it was meanwhile, as Markdown tables."""
+    """Load `freshet serve` and print where it was meanwhile, as Markdown tables; `wide`: with 100 features of 10 views
+    instead of 9 of 2."""
     spy = None if calls else py_spy()
     if spy is None and not calls:
         err.print("py-spy is not installed; counting calls with cProfile")
-    case = Case("profile", "", USER, store, entities, (contestant,), max(100, 20_000 // entities))
+    service = ACCOUNT if wide else USER
+    case = Case("profile", "", service, store, entities, (contestant,), max(100, 20_000 // entities))
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
         world = stack.enter_context(
-            built(progress, users=20_000, accounts=1, wanted={("freshet", store)}, profiled=spy is None)
+            built(
+                progress,
+                users=20_000,
+                accounts=10_000 if wide else 1,
+                wanted={("freshet", store)},
+                profiled=spy is None,
+            )
         )
         server = world.servers["freshet", store]
         file = world.folder / "profile.requests"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any, Protocol
 
 import hiredis
@@ -25,6 +27,11 @@ _LISTED = 512
 """Redis 7's hash-max-listpack-entries; older ones keep 128, and beyond that HGETALL costs no more than it saves."""
 _FEW_FIELDS = 16
 """Below this many both commands cost about the same, and HMGET sends less."""
+_MOST_LAYOUTS = 256
+"""Fields of a hash come in the order in which they were first written: mostly one for all entities of a repo."""
+
+Pick = Callable[[Sequence[Any]], Sequence[Any]]
+"""From the reply to an HGETALL to that of an HMGET."""
 
 
 class Commands(Protocol):
@@ -61,9 +68,12 @@ class _Group:
         project = config.project.encode()
         # Up to 512 fields Redis keeps a hash as a list, and searches all of it for each field of an HMGET: HGETALL,
         # which walks it once, is then 6 times cheaper for 110 of 110 fields (docs/adr/0010-hot-path.md).
-        self._fields = fields if _FEW_FIELDS < len(fields) <= stored <= min(_LISTED, 3 * len(fields)) else None
-        wanted = [] if self._fields else fields
-        opening = b"*2\r\n$7\r\nHGETALL" if self._fields else b"*%d\r\n$5\r\nHMGET" % (len(fields) + 2)
+        self._whole = _FEW_FIELDS < len(fields) <= stored <= min(_LISTED, 3 * len(fields))
+        self._layout: tuple[Sequence[Any] | None, Pick] = None, tuple
+        """The last row's field names, and what picks from a reply with those."""
+        self._layouts = lru_cache(_MOST_LAYOUTS)(partial(_compile_pick, fields))
+        wanted = [] if self._whole else fields
+        opening = b"*2\r\n$7\r\nHGETALL" if self._whole else b"*%d\r\n$5\r\nHMGET" % (len(fields) + 2)
         self._openings = Openings(lambda length: b"%b\r\n$%d\r\n" % (opening, length + len(project)))
         self._closing = project + b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in wanted) + b"\r\n"
 
@@ -78,7 +88,7 @@ class _Group:
 
     def decode(self, replies: Sequence[Sequence[bytes | None]], into: list[Any]) -> None:
         """Turn replies, one per row, into the columns of each view of the group."""
-        if self._fields is not None:
+        if self._whole:
             replies = list(map(self._picked, replies))
         columns = list(zip(*replies, strict=True))
         for index, start, decoders in self.decoders:
@@ -91,7 +101,7 @@ class _Group:
 
     def decode_row(self, reply: Sequence[bytes | None], moments: list[int | None], values: list[Any]) -> None:
         """Add the one row of each view of the group."""
-        if self._fields is not None:
+        if self._whole:
             reply = self._picked(reply)
         for timestamp, cells in self.cells:
             moment = reply[timestamp]
@@ -103,9 +113,24 @@ class _Group:
                 moments.append(decode_moment(moment))
                 values += [decode(cell) if (cell := reply[place]) else None for place, decode in cells]
 
-    def _picked(self, reply: Sequence[Any]) -> list[bytes | None]:
+    def _picked(self, reply: Sequence[Any]) -> Sequence[Any]:
         """What an HMGET would have answered, from the answer to an HGETALL."""
-        return list(map(dict(zip(reply[::2], reply[1::2], strict=True)).get, self._fields or ()))
+        names, pick = self._layout
+        found = reply[::2]
+        if found != names:
+            pick = self._layouts(tuple(found))
+            if found:
+                self._layout = found, pick
+        return pick(reply)
+
+
+def _compile_pick(fields: Sequence[bytes], names: tuple[bytes, ...]) -> Pick:
+    """What picks `fields` from replies with these `names`: a dictionary per reply costs six times as much."""
+    places = {name: 2 * number + 1 for number, name in enumerate(names)}
+    pick = itemgetter(*[places.get(field, -1) for field in fields])
+    if all(field in places for field in fields):
+        return pick
+    return lambda reply: pick([*reply, None])
 
 
 def _forget_orphans(moments: list[int | None], values: list[list[Any]], gaps: list[list[int]]) -> None:

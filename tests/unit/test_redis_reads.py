@@ -12,6 +12,8 @@ import hiredis
 import pytest
 from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.Value_pb2 import Value
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain import FieldSpec, ViewSpec
 from app.errors import StoreUnavailableError
@@ -43,7 +45,7 @@ class FakeRedis:
             reader.feed(command)
             name, key, *fields = reader.gets()
             self.commands.append([name, key, *fields])
-            found = self.fields if key.removesuffix(b"lab").endswith(b"known") else {}
+            found = self.hash(key.removesuffix(b"lab"))
             replies.append(
                 [part for pair in found.items() for part in pair]
                 if name == b"HGETALL"
@@ -52,6 +54,9 @@ class FakeRedis:
         if self.error:
             replies[-1] = self.error
         return replies
+
+    def hash(self, key: bytes) -> Mapping[bytes, bytes]:
+        return self.fields if key.endswith(b"known") else {}
 
     async def close(self) -> None:
         pass
@@ -103,6 +108,32 @@ def test_a_hash_that_is_mostly_wanted_is_read_whole(stored: int, command: bytes)
     assert found.values == [[number, None] for number in range(39)]
     assert fetch_row(redis, "known", wide, stored=stored) == ViewCells([NOON_MICROS], list(range(39)))
     assert {sent[0] for sent in redis.commands} == {command}
+
+
+@given(
+    orders=st.lists(st.permutations(range(18)), min_size=2, max_size=2),
+    rows=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 18)), min_size=1),
+)
+def test_a_hash_read_whole_is_read_alike_in_whatever_order_and_number_its_fields_come(
+    orders: list[list[int]], rows: list[tuple[int, int]]
+) -> None:
+    wide = view("wide", 17)
+    stored = list(fields(wide).items())
+    hashes = {
+        f"{number:03}": dict([stored[place] for place in orders[order]][:length])
+        for number, (order, length) in enumerate(rows)
+    }
+
+    class Varied(FakeRedis):
+        def hash(self, key: bytes) -> Mapping[bytes, bytes]:
+            return hashes[key[-3:].decode()]
+
+    redis = Varied({})
+    users = list(hashes)
+    assert fetch(redis, users, wide, stored=18) == fetch(redis, users, wide)
+    assert {command[0] for command in redis.commands} == {b"HGETALL", b"HMGET"}
+    for user in users:
+        assert fetch_row(redis, user, wide, stored=18) == fetch_row(redis, user, wide)
 
 
 def test_a_plan_without_stored_views_asks_nothing() -> None:
