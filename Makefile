@@ -17,7 +17,7 @@ run: setup ## set everything up and serve the bundled definitions on 127.0.0.1:8
 test: setup-dev ## every test but the long ones, on a real PostgreSQL and a real Redis that the tests start and stop
 	$(BIN)/python -m pytest -m "not full"
 
-test-full: setup-dev ## every test
+test-full: setup-dev $(VENV)/.installed-spark ## every test; wants Java for those on Spark
 	$(BIN)/python -m pytest
 
 bench: setup-dev ## Freshet beside feast serve and the limit of Python (20 minutes, wants wrk): benchmarks/RESULTS.md
@@ -57,11 +57,16 @@ $(VENV)/.installed-dev: requirements-dev.lock requirements-bootstrap.lock
 	$(call install,requirements-dev.lock)
 	@touch $@ $(VENV)/.installed-run
 
+$(VENV)/.installed-spark: requirements-spark.lock $(VENV)/.installed-dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.lock
+	@touch $@
+
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
-lock: setup-dev ## resolve pyproject.toml again into the three hashed locks
+lock: setup-dev ## resolve pyproject.toml again into the hashed locks
 	$(LOCK) --upgrade requirements-bootstrap.in -o requirements-bootstrap.lock
 	$(LOCK) --upgrade pyproject.toml --group dev -c requirements-bootstrap.lock -o requirements-dev.lock
 	$(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(LOCK) --upgrade requirements-spark.in -c requirements-dev.lock -o requirements-spark.lock
 
 clean: ## remove the environment and the caches (data stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

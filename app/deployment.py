@@ -82,7 +82,7 @@ def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[De
         feast_view: FeatureView = snapshot.feast_views[view.name]
         repo.store.registry.apply_materialization(feast_view, repo.project, start, end)
 
-    history = FeastHistory(repo.store.config, lambda: snapshot.feast_views)
+    history = FeastHistory(repo.store.config, lambda: snapshot.feast_views, registry=repo.store.registry)
     materializer = Materializer(repo.project, offline, online, metadata, now, settings.materialize_overlap, record)
     try:
         yield Deployment(settings, repo, metadata, online, offline, history, snapshot.catalog, materializer)

@@ -155,7 +155,9 @@ def create_app(settings: Settings) -> FastAPI:
                     catalogs.record,
                 )
             ),
-            history=FeastHistory(repo.store.config, catalogs.feast_views, settings.sync_export_timeout),
+            history=FeastHistory(
+                repo.store.config, catalogs.feast_views, settings.sync_export_timeout, repo.store.registry
+            ),
             export_threads=BoundedThreads(
                 "historical", _EXPORT_THREADS, settings.sync_export_timeout + _SECONDS_OF_GRACE
             ),
@@ -177,7 +179,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(keep_counted(jobs)),
         ]
         renewing = asyncio.create_task(state.push_keys.keep_renewing())
-        restore = _drain_on_sigterm(state, settings.shutdown_delay)
+        restore = _drain_on_signals(state, settings.shutdown_delay)
         # Everything built so far lives as long as the process: the collector need never look at it again.
         gc.collect()
         gc.freeze()
@@ -250,11 +252,12 @@ async def _release(coverage: Coverage) -> None:
         log.warning("another server will look whether every push has reached the online store")
 
 
-def _drain_on_sigterm(state: AppState, delay: float) -> Callable[[], object]:
-    """On SIGTERM turn /readyz to 503 first, and let uvicorn stop only after `delay` seconds."""
+def _drain_on_signals(state: AppState, delay: float) -> Callable[[], object]:
+    """On SIGTERM turn /readyz to 503 first, and let uvicorn stop only after `delay` seconds; on Ctrl-C at once. Either
+    way those who follow an export are told to go: uvicorn would wait for them."""
     loop = asyncio.get_running_loop()
-    previous = signal.getsignal(signal.SIGTERM)
-    if not callable(previous):
+    terminate, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    if not callable(terminate) or not callable(interrupt):
         return lambda: None
 
     def drain(number: int, frame: FrameType | None) -> None:
@@ -262,7 +265,16 @@ def _drain_on_sigterm(state: AppState, delay: float) -> Callable[[], object]:
             return
         state.draining.active = True
         log.info("stopping", seconds=delay)
-        loop.call_soon_threadsafe(loop.call_later, delay, previous, number, frame)
+        loop.call_soon_threadsafe(loop.call_later, delay, terminate, number, frame)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        state.draining.active = True
+        interrupt(number, frame)
+
+    def restore() -> None:
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGINT, interrupt)
 
     signal.signal(signal.SIGTERM, drain)
-    return lambda: signal.signal(signal.SIGTERM, previous)
+    signal.signal(signal.SIGINT, stop)
+    return restore

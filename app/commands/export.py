@@ -7,12 +7,10 @@ import uuid
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
-
 from app.commands.console import out, progress_bar
 from app.deployment import Deployment, deployment, now
 from app.domain import ValueStatus
-from app.errors import FieldError, FreshetError, InvalidRequestError, NotFoundError
+from app.errors import FieldError, InvalidRequestError, NotFoundError
 from app.exports.choose import choose
 from app.exports.destination import Destination
 from app.exports.formats import ExportFormat
@@ -121,17 +119,7 @@ def _run(
             memory=settings.export_memory,
             spill=Path(work) / "spill",
         )
-        try:
-            return run_export(
-                order, parts.history, folder, name, now, lambda _, done, total: bar(done, total or rows.rows)
-            )
-        except duckdb.Error as error:
-            raise _unforeseen(error) from error
-
-
-def _unforeseen(error: duckdb.Error) -> FreshetError:
-    """What DuckDB cannot do, in its words: they tell of columns and types, not of secrets."""
-    return InvalidRequestError(f"The join has failed: {str(error).splitlines()[0]}")
+        return run_export(order, parts.history, folder, name, now, lambda _, done, total: bar(done, total or rows.rows))
 
 
 def _place(target: str) -> tuple[Destination, str]:

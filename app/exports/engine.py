@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from app.exports.sql import text
+
+T = TypeVar("T")
 
 _SHARE = 0.5
 """Of the memory of an export. Python and its libraries have about a quarter of a GiB before it begins, Arrow's batches
 and the writer of the result the rest; and DuckDB's limit does not count all that it takes."""
 _BYTES_PER_ROW = 512
 """Of a spine and a view, while they are joined."""
+_TICK = 0.2
+"""Seconds; DuckDB notices an interruption between two batches."""
 
 
 @contextlib.contextmanager
@@ -42,3 +49,20 @@ def rows_at_once(engine: duckdb.DuckDBPyConnection) -> int:
     """How many rows an engine of `open_engine` joins in its memory, about; more are joined in partitions."""
     ((rows,),) = engine.execute("SELECT getvariable('rows_at_once')").fetchall()
     return int(rows)
+
+
+def wait_for(engine: duckdb.DuckDBPyConnection, future: Future[T]) -> T:
+    """The result of a future, waited for inside a query: whoever interrupts the engine ends the wait as well. What is
+    waited for is then left to itself. Raises duckdb.InterruptException, and what the future raises."""
+    schema = pa.schema([("tick", pa.bool_())])
+
+    def ticks() -> Iterator[pa.RecordBatch]:
+        while not wait([future], _TICK).done:
+            yield pa.record_batch([pa.array([True])], schema)
+
+    engine.register("ticks", pa.RecordBatchReader.from_batches(schema, ticks()))
+    try:
+        engine.execute("SELECT count(*) FROM ticks").fetchall()
+    finally:
+        engine.unregister("ticks")
+    return future.result()

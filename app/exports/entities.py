@@ -32,7 +32,7 @@ def entities_of(
     there = " AND ".join(f"k{place} IS NOT NULL" for place in range(len(keys)))
     with (
         open_engine(memory, folder / "spill", threads=1) as engine,
-        history.attach(engine, relation(0), planned, Scope(None, until, None, None)),
+        history.attach(engine, relation(0), planned, Scope(None, until)),
     ):
         if not keys:
             return pa.table({})

@@ -49,7 +49,8 @@ def point_in_time(
     With `known_at` a value also has to have been known at that time: its created timestamp is not after it. Rows of
     views without a created column, and rows in which it is null, are known from their event timestamp on. Rows created
     after `created_until` do not count at all. `engine` is used up: open one for each join.
-    Raises StoreUnavailableError, ConfigurationError, and duckdb.InterruptException where somebody interrupts.
+    Raises StoreUnavailableError, ConfigurationError, NotServableError where a store cannot find what is asked for, and
+    duckdb.InterruptException where somebody interrupts.
     """
     types = [history.types(planned) for planned in selection.views]
     if spine.bounds is None:
@@ -57,7 +58,7 @@ def point_in_time(
     with contextlib.ExitStack() as attached, _readable():
         spine.attach(engine, join.SPINE, list(selection.join_keys))
         for index, planned in enumerate(selection.views):
-            scope = _scope(engine, selection, planned, spine, created_until)
+            scope = _scope(engine, selection, planned, spine, known_at, created_until)
             attached.enter_context(history.attach(engine, join.relation(index), planned, scope))
             join.make_unique(engine, index, planned, known_at)
         for rows, batch in _side_by_side(spine.batches(), _found(engine, selection, spine)):
@@ -77,6 +78,7 @@ def _scope(
     selection: Selection,
     planned: PlannedView,
     spine: Spine,
+    known_at: bool,
     created_until: datetime | None,
 ) -> Scope:
     if spine.bounds is None:
@@ -86,12 +88,13 @@ def _scope(
     if planned.max_age is not None:
         with contextlib.suppress(OverflowError):  # a ttl of thousands of years: no limit
             oldest = earliest - timedelta(microseconds=planned.max_age)
+    columns = list(selection.join_keys)
+    wanted = [f"s{columns.index(column)} AS k{place}" for place, column in enumerate(planned.key_columns)]
     keys = None
-    if spine.rows <= _FEW_ROWS and planned.key_columns:
-        columns = list(selection.join_keys)
-        wanted = [f"s{columns.index(column)} AS k{place}" for place, column in enumerate(planned.key_columns)]
+    if spine.rows <= _FEW_ROWS and wanted:
         keys = engine.sql(f"SELECT DISTINCT {', '.join(wanted)} FROM {join.SPINE}").to_arrow_table()  # noqa: S608
-    return Scope(oldest, latest, created_until, keys)
+    asked = f"SELECT DISTINCT {', '.join([*wanted, 't'])} FROM {join.SPINE}"  # noqa: S608
+    return Scope(oldest, latest, created_until, keys, asked, known_at)
 
 
 def _side_by_side(

@@ -23,13 +23,17 @@ class Scope:
     older rows it only matters that there are some: for each key one of them is enough, without its features and with
     the earliest times at which any of them happened and was known. Rows created after `created_until` do not count.
     `keys` are the join keys that are asked for, one row each, in columns k0, k1... in the order of the view's join
-    keys; None where they are too many to be told.
+    keys; None where they are too many to be told. `asked` is a query for the keys with their times t, all of them, one
+    row each; None where there is no spine and every entity matters. With `known_at` only what was known at the time
+    matters.
     """
 
     earliest: datetime | None
     latest: datetime
-    created_until: datetime | None
-    keys: pa.Table | None
+    created_until: datetime | None = None
+    keys: pa.Table | None = None
+    asked: str | None = None
+    known_at: bool = False
 
 
 class OfflineHistory(Protocol):
@@ -42,7 +46,8 @@ class OfflineHistory(Protocol):
 
         Columns: k0, k1... the join keys, in the types of the view; t and c, the event and the created timestamp as
         TIMESTAMPTZ, c null where there is none; f0, f1... all features of the view, as they are stored. Raises
-        StoreUnavailableError, and ConfigurationError where the source has not what the view says.
+        StoreUnavailableError, ConfigurationError where the source has not what the view says, and NotServableError
+        where the store cannot find what is asked for.
         """
 
     def types(self, planned: PlannedView) -> Sequence[pa.DataType]:

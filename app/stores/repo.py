@@ -39,6 +39,7 @@ _OFFLINE = {
         "app.stores.offline_postgres.PostgreSQLOfflineStore"
     ),
 }
+_SPARK = {"spark", "feast.infra.offline_stores.contrib.spark_offline_store.spark.SparkOfflineStore"}
 # dask's own options have no meaning for the class that replaces it.
 _FILE_STORE_OPTIONS = {"type", "staging_location", "staging_location_endpoint_override"}
 
@@ -133,6 +134,18 @@ def _substitute(raw: dict[str, Any], settings: Settings) -> None:
         if offline["type"] == _OFFLINE["duckdb"]:
             for option in set(offline) - _FILE_STORE_OPTIONS:
                 del offline[option]
+        if offline["type"] in _SPARK:
+            # Feast writes UTC into its SQL and leaves it to the session what that means; and hands rows over singly.
+            offline["spark_conf"] = {
+                "spark.sql.execution.arrow.pyspark.enabled": "true",
+                **(offline.get("spark_conf") or {}),
+                "spark.sql.session.timeZone": "UTC",
+            }
+
+
+def has_own_adapter(config: RepoConfig) -> bool:
+    """Whether the offline store is one of those that Freshet replaces by its own classes."""
+    return config.offline_config["type"] in set(_OFFLINE.values())
 
 
 def _resolve_paths(raw: dict[str, Any], settings: Settings) -> None:

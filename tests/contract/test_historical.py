@@ -135,9 +135,9 @@ def test_a_saved_dataset_keeps_the_rows_and_is_not_replaced_unasked(case: Histor
 def test_feast_itself_materializes_what_pandas_wrote(case: HistoryCase) -> None:
     """Its materialize reads all rows, and its duckdb store fails on the nanoseconds that pandas writes."""
     times = [NOON, NOON + HOUR, NOON + HOUR]
-    weather = pd.DataFrame({"at": times, "made": [NOON, NOON, NOON + HOUR], "rain": [1.0, 2.0, 3.0]})
-    weather["at"], weather["made"] = (
-        weather[name].dt.tz_localize(None).astype("datetime64[ns]") for name in ("at", "made")
+    weather = pd.DataFrame({"ts": times, "made": [NOON, NOON, NOON + HOUR], "rain": [1.0, 2.0, 3.0]})
+    weather["ts"], weather["made"] = (
+        weather[name].dt.tz_localize(None).astype("datetime64[ns]") for name in ("ts", "made")
     )
     if case.database is None:
         weather.to_parquet(case.folder / "data" / "weather.parquet")

@@ -43,7 +43,7 @@ def tables(tmp_path: Path, postgres: Postgres) -> Iterator[HistoryCase]:
 def ratings(ids: pa.Array, stars: list[int], at: list[datetime] | pa.Array | None = None) -> pa.Table:
     """Rows of `ratings` with keys of any type."""
     times = at if isinstance(at, pa.Array) else pa.array(at or [NOON] * len(stars), UTC_MICROS)
-    return pa.table({"driver_id": ids, "at": times, "stars": pa.array(stars), "why": pa.array(["w"] * len(stars))})
+    return pa.table({"driver_id": ids, "ts": times, "stars": pa.array(stars), "why": pa.array(["w"] * len(stars))})
 
 
 def stars(case: HistoryCase, *keys: int, at: datetime = NOON) -> list[Any]:
@@ -145,7 +145,7 @@ def run(case: HistoryCase, *statements: str) -> None:
 def test_keys_of_numeric_columns_are_exact(tables: HistoryCase) -> None:
     run(
         tables,
-        "CREATE TABLE ratings (driver_id numeric(20, 2), at timestamptz, stars int, why text)",
+        "CREATE TABLE ratings (driver_id numeric(20, 2), ts timestamptz, stars int, why text)",
         f"INSERT INTO ratings VALUES ({BIG + 1}, '{NOON}', 1, ''), ({BIG}, '{NOON}', 2, ''), (1.5, '{NOON}', 3, '')",
     )
     assert stars(tables, BIG + 1, BIG, 1, 2) == [1, 2, None, None]
@@ -155,7 +155,7 @@ def test_a_text_key_over_a_numeric_column(tables: HistoryCase) -> None:
     run(
         tables,
         "CREATE TABLE trips (driver_id int, customer_id numeric, paid float8, note text, stops int,"
-        " at timestamptz, made timestamptz)",
+        " ts timestamptz, made timestamptz)",
         f"INSERT INTO trips VALUES (1, 7, 1.5, 'n', 2, '{NOON}', NULL), (1, 7.5, 2.5, 'n', 2, '{NOON}', NULL)",
     )
     spine = spine_of(
@@ -184,7 +184,7 @@ def test_a_table_that_is_locked_is_given_up_in_time(tables: HistoryCase) -> None
         ("SELECT * FROM nowhere", 'Source ratings cannot be read: relation "nowhere" does not exist'),
         ("SELECT 1 AS driver_id;", "Source ratings cannot be read: syntax error"),
         (
-            "SELECT 1 / (d - 1) AS driver_id, timestamptz '2026-11-22 11:00Z' AS at, 1 AS stars, '' AS why"
+            "SELECT 1 / (d - 1) AS driver_id, timestamptz '2026-11-22 11:00Z' AS ts, 1 AS stars, '' AS why"
             " FROM generate_series(1, 2) d",
             "could not be read",
         ),
@@ -215,10 +215,10 @@ def test_a_join_reads_on_while_the_rows_are_written_anew(files: HistoryCase) -> 
     view: Any = files.repo.store.get_feature_view("ratings")
     with (
         open_engine(2**28, files.folder / "spill") as engine,
-        files.history.attach(engine, "rows_0", planned, Scope(None, NOON + HOUR, None, None)),
+        files.history.attach(engine, "rows_0", planned, Scope(None, NOON + HOUR)),
     ):
         store = files.repo.store.provider.offline_store
         rows = ratings(pa.array([1]), [8], [NOON + HOUR])
-        store.write_rows(files.repo.store.config, view.batch_source, rows, replacing={"at": NOON + HOUR})
+        store.write_rows(files.repo.store.config, view.batch_source, rows, replacing={"ts": NOON + HOUR})
         assert engine.execute("SELECT f0 FROM rows_0").fetchall() == [(5,)]
     assert rows_of(files.join(selection, spine)) == [(PRESENT, (8,))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from app.exports.engine import open_engine
 from app.exports.point_in_time import point_in_time
 from app.exports.table_spine import TableSpine
 from tests.contract.history import (
+    FOREIGN,
     HOUR,
     KINDS,
     MICROSECOND,
@@ -34,7 +36,7 @@ TRIP_KEYS = {"driver_id": pa.int64(), "customer_id": pa.string()}
 TRIP = ["trips:fare", "trips:note", "trips:stops"]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=[*KINDS, *FOREIGN])
 def case(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
 ) -> Iterator[HistoryCase]:
@@ -78,6 +80,8 @@ def test_equal_to_a_plain_implementation(
     at_once: int | None,
 ) -> None:
     """Joined at once and in partitions."""
+    if case.foreign:
+        facts = [fact if fact.created else dataclasses.replace(fact, created=fact.event) for fact in facts]
     case.write("trips", facts)
     found = case.join(case.features(*TRIP), spine_of(rows, **TRIP_KEYS), known_at, created_until, at_once=at_once)
     wanted = [holding(facts, tuple(key), at, HOUR, known_at, created_until) for at, *key in rows]
@@ -192,7 +196,7 @@ def test_what_fits_is_joined_at_once_and_what_does_not_in_partitions(case: Histo
 
 def test_a_source_that_was_never_written_finds_nothing(case: HistoryCase) -> None:
     spine = spine_of([(NOON, 1)], driver_id=pa.int64())
-    if case.database is None:
+    if case.kind == "parquet":
         (case.folder / "data" / "ratings.parquet").unlink(missing_ok=True)
     else:
         case.write("ratings", [])
@@ -230,7 +234,7 @@ def _make_odd_trips(database: Database) -> None:
     with psycopg.connect(database.url) as connection:
         connection.execute(
             "CREATE TABLE trips (driver_id smallint, customer_id varchar(9), paid numeric(6, 2), note char(3),"
-            " stops int, at timestamp, made timestamptz)"
+            " stops int, ts timestamp, made timestamptz)"
         )
         connection.execute(
             "INSERT INTO trips VALUES (1, 'a', 1.25, 'abc', 7, '2026-11-22 12:00', '-infinity'),"

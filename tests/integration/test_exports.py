@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -168,3 +169,19 @@ def test_the_export_of_a_killed_worker_is_made_once_by_its_successor(server: Fre
     name = f"{export_id}-2.parquet"
     assert files == [name, f"{name}.manifest.json", "spine.parquet"]
     assert hashlib.sha256((folder / "exports" / export_id / name).read_bytes()).hexdigest() == ended["sha256"]
+
+
+@pytest.mark.full  # a server of its own
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_stops_does_not_wait_for_those_who_follow(
+    profile: Profile, folder: Path, number: signal.Signals
+) -> None:
+    environment = {**profile.environment, "FRESHET_EXPORTS_DIR": str(folder / "exports")}
+    with serving("serve", environment=environment, folder=folder) as server:
+        export_id = order(server, feature_service=SERVICE, spine=spine("u1"))  # nobody makes it
+        with httpx.stream("GET", f"{server.url}/v1/exports/{export_id}/events", timeout=120) as events:
+            lines = events.iter_lines()
+            assert next(lines) == "event: export"
+            # uvicorn waits for connections for 10 s.
+            assert server.stop(number, seconds=8) in (0, 130)
+            assert [line for line in lines if line.startswith("event")] == []
