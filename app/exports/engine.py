@@ -53,16 +53,24 @@ def rows_at_once(engine: duckdb.DuckDBPyConnection) -> int:
 
 def wait_for(engine: duckdb.DuckDBPyConnection, future: Future[T]) -> T:
     """The result of a future, waited for inside a query: whoever interrupts the engine ends the wait as well. What is
-    waited for is then left to itself. Raises duckdb.InterruptException, and what the future raises."""
+    waited for then does not begin any more; if it has begun, it is left to itself. Raises duckdb.InterruptException,
+    KeyboardInterrupt, and what the future raises."""
     schema = pa.schema([("tick", pa.bool_())])
+    interrupted: list[KeyboardInterrupt] = []
 
     def ticks() -> Iterator[pa.RecordBatch]:
-        while not wait([future], _TICK).done:
-            yield pa.record_batch([pa.array([True])], schema)
+        try:
+            while not wait([future], _TICK).done:
+                yield pa.record_batch([pa.array([True])], schema)
+        except KeyboardInterrupt as interrupt:  # DuckDB would take it for a fault of the stream
+            interrupted.append(interrupt)
 
     engine.register("ticks", pa.RecordBatchReader.from_batches(schema, ticks()))
     try:
         engine.execute("SELECT count(*) FROM ticks").fetchall()
+        if interrupted:
+            raise interrupted[0]
+        return future.result()
     finally:
+        future.cancel()
         engine.unregister("ticks")
-    return future.result()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import enum
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from app.errors import FieldError, InvalidRequestError
 from app.exports.json_text import JsonText
-from app.exports.plain_types import as_plain, canonical, is_odd, plain_schema
+from app.exports.plain_types import as_plain, canonical, is_odd, plain_schema, worth_a_dictionary
 from app.exports.row_groups import RowGroups
 from app.exports.text_types import as_text_types, csv_type, is_plain_text, no_text
 
@@ -61,10 +62,13 @@ class _Encoder(Protocol):
 
 
 class ResultWriter:
-    """Writes batches, in the order in which they come, with one group of rows in memory (see RowGroups)."""
+    """Writes batches, in the order in which they come, with two groups of rows in memory (see RowGroups): one is
+    encoded, in a thread, while the next one comes."""
 
-    def __init__(self, encoder: _Encoder, schema: pa.Schema) -> None:
+    def __init__(self, encoder: _Encoder, schema: pa.Schema, thread: Executor) -> None:
         self._encoder = encoder
+        self._thread = thread
+        self._encoding: Future[None] | None = None
         self._groups = RowGroups(schema)
         self.schema = schema
         """The columns as they are written: without dictionaries, extensions and metadata."""
@@ -72,16 +76,28 @@ class ResultWriter:
         """How many were taken so far."""
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Take a batch of any size. Raises what the sink raises, and ValueError where it has other columns."""
+        """Take a batch of any size. Raises what the sink raises, a group later, and ValueError where the batch has
+        other columns."""
         for group in self._groups.add(as_plain(batch, self.schema)):
-            self._encoder.write(group)
+            self._encode(group)
         self.rows += batch.num_rows
 
     def finish(self) -> None:
         """Write the last rows and what ends the file."""
         for group in self._groups.rest():
-            self._encoder.write(group)
+            self._encode(group)
+        self.wait()
         self._encoder.close()
+
+    def wait(self) -> None:
+        """Return when no group is being encoded. Raises what the sink has raised."""
+        encoding, self._encoding = self._encoding, None
+        if encoding is not None:
+            encoding.result()
+
+    def _encode(self, group: pa.Table) -> None:
+        self.wait()
+        self._encoding = self._thread.submit(self._encoder.write, group)
 
 
 @contextlib.contextmanager
@@ -95,14 +111,15 @@ def result_writer(form: ExportFormat, schema: pa.Schema, sink: BinaryIO) -> Iter
     check_types(form, schema)
     with contextlib.ExitStack() as stack:
         encoder = _ENCODERS[form](schema, sink, stack)
-        writer = ResultWriter(encoder, schema)
+        writer = ResultWriter(encoder, schema, stack.enter_context(ThreadPoolExecutor(1, "result")))
         try:
             yield writer
             writer.finish()
         except BaseException:
             # One that is left open writes its end when it is collected, by when the sink is closed.
-            with contextlib.suppress(Exception):
-                encoder.close()
+            for end in (writer.wait, encoder.close):
+                with contextlib.suppress(Exception):
+                    end()
             raise
 
 
@@ -125,7 +142,7 @@ def _no_parquet(dtype: pa.DataType) -> bool:
 
 class _Parquet:
     def __init__(self, schema: pa.Schema, sink: BinaryIO, _: contextlib.ExitStack) -> None:
-        self._writer = pq.ParquetWriter(sink, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=worth_a_dictionary(schema))
 
     def write(self, group: pa.Table) -> None:
         self._writer.write_table(group, row_group_size=max(group.num_rows, 1))

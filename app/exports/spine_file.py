@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from app.domain import to_moment
+from app.exports.plain_types import worth_a_dictionary
 from app.exports.spine_columns import SpineColumns
 from app.exports.spine_digest import SpineDigest
 from app.exports.spine_faults import SpineFaults
@@ -61,7 +62,7 @@ class _Writer:
     """Writes batches of one schema into a file, a row group at a time."""
 
     def __init__(self, place: Path, schema: pa.Schema) -> None:
-        self._parquet = pq.ParquetWriter(place, schema, compression="zstd")
+        self._parquet = pq.ParquetWriter(place, schema, compression="zstd", use_dictionary=worth_a_dictionary(schema))
         self._digest = SpineDigest(schema)
         self._schema = schema
         self._waiting: list[pa.RecordBatch] = []

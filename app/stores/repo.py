@@ -143,6 +143,11 @@ def _substitute(raw: dict[str, Any], settings: Settings) -> None:
             }
 
 
+def runs_on_spark(config: RepoConfig) -> bool:
+    """Whether the offline store is Feast's on Spark."""
+    return config.offline_config["type"] in _SPARK
+
+
 def has_own_adapter(config: RepoConfig) -> bool:
     """Whether the offline store is one of those that Freshet replaces by its own classes."""
     return config.offline_config["type"] in set(_OFFLINE.values())

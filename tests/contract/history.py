@@ -132,7 +132,7 @@ class HistoryCase:
 
     @property
     def foreign(self) -> bool:
-        """Whether the store is none of ours. Feast's SQL loses rows whose created timestamp is null."""
+        """Whether the store is none of ours."""
         return self.kind not in KINDS
 
     def write(self, view: str, facts: Sequence[Fact]) -> None:

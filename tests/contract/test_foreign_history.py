@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from app.errors import NotServableError, StoreUnavailableError
-from app.exports.engine import open_engine
+from app.errors import ConfigurationError, FreshetError, NotServableError, StoreUnavailableError
+from app.exports.engine import open_engine, wait_for
 from app.exports.entities import entities_of
 from app.exports.point_in_time import point_in_time
 from app.exports.table_spine import TableSpine
@@ -84,7 +85,7 @@ def test_the_store_is_asked_again_where_a_row_was_created_after_the_cutoff(case:
 
 
 def test_a_store_that_cannot_look_behind_such_a_row(case: HistoryCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_offline, "_created_until", lambda source, *_: source)
+    monkeypatch.setattr(foreign_offline, "_leave_out_later", lambda *_: None)
     with pytest.raises(NotServableError, match="trips has rows that were created after"):
         case.join(case.features("trips:note"), spine_of([(NOON, 1, "a")], **TRIP), created_until=NOON)
 
@@ -98,26 +99,95 @@ def test_a_store_that_cannot_go_by_created_timestamps(case: HistoryCase, monkeyp
 
 
 def test_every_entity_of_a_view(case: HistoryCase, tmp_path: Path) -> None:
+    """Of one whose times are mapped, and of one with a created column."""
     case.write("ratings", [Fact((7,), NOON, None, (1, "")), Fact((2,), NOON + HOUR, None, (1, ""))] * 2)
 
-    def known(hours: int) -> list[int]:
-        found = entities_of(case.catalog, "ratings", case.history, 2**30, NOON + hours * HOUR, tmp_path)
+    def known(view: str, hours: int) -> list[int]:
+        found = entities_of(case.catalog, view, case.history, 2**30, NOON + hours * HOUR, tmp_path)
         entities: list[int] = found["driver_id"].to_pylist()
         return entities
 
-    assert (known(0), known(1)) == ([7], [2, 7])
+    assert (known("ratings", 0), known("ratings", 1), known("trips", 0)) == ([7], [2, 7], [1])
 
 
+def test_a_created_timestamp_that_is_null_loses_against_one_that_is_not(case: HistoryCase) -> None:
+    """And nothing else: Feast's SQL alone would leave its row out."""
+    at = NOON + HOUR / 2
+    facts = [Fact((1, "a"), at, None, (1.0, "unknown", 1)), Fact((1, "a"), NOON, NOON, (2.0, "older", 2))]
+    spine = spine_of([(at, 1, "a")], **TRIP)
+    for more, note in (([], "unknown"), ([Fact((1, "a"), at, at, (3.0, "known", 3))], "known")):
+        case.write("trips", [*facts, *more])
+        assert rows_of(case.join(case.features("trips:note"), spine)) == [(PRESENT, (note,))]
+
+
+def test_integers_that_come_as_reals(case: HistoryCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As through pandas, where one is missing."""
+    answer = warehouse.run
+
+    def run(*asked: Any) -> pa.Table:
+        table = answer(*asked)
+        name = "ratings__stars"
+        return table.set_column(table.column_names.index(name), name, table[name].cast(pa.float64()))
+
+    monkeypatch.setattr(warehouse, "run", run)
+    spine = spine_of([(NOON, 1), (NOON, 2)], **DRIVER)
+    assert [values for _, values in rows_of(case.join(case.features("ratings:stars"), spine))] == [(5,), (None,)]
+    case.write("ratings", [Fact((1,), NOON, None, (2**53, "big"))])
+    with pytest.raises(NotServableError, match="column stars as reals"):
+        case.join(case.features("ratings:stars"), spine)
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (RuntimeError, StoreUnavailableError),
+        (ValueError, ConfigurationError),
+        (NotImplementedError, NotServableError),
+    ],
+)
 def test_what_the_store_says_reaches_the_caller_and_its_password_does_not(
-    case: HistoryCase, monkeypatch: pytest.MonkeyPatch
+    case: HistoryCase, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], error: type[FreshetError]
 ) -> None:
     def refuse(*_: object) -> pa.Table:
-        raise RuntimeError("no warehouse opens to 'open sesame'")
+        raise raised("\nno warehouse opens to 'sesame street' of sesame\n  at org.example.Door")
 
     monkeypatch.setattr(warehouse, "run", refuse)
-    with pytest.raises(StoreUnavailableError) as error:
+    with pytest.raises(error) as caught:
         case.join(case.features("ratings:stars"), spine_of([(NOON, 1)], **DRIVER))
-    assert error.value.detail.endswith("rows of feature view ratings: RuntimeError: no warehouse opens to '***'")
+    assert caught.value.detail.endswith(f"view ratings: {raised.__name__}: no warehouse opens to '***' of ***")
+
+
+def test_a_store_that_cannot_be_asked_for_less(case: HistoryCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = warehouse.run
+
+    def run(query: str, entity_frame: Any = None) -> pa.Table:
+        if "IS NULL OR" in query:
+            raise RuntimeError("what is a subquery?")
+        return answer(query, entity_frame)
+
+    monkeypatch.setattr(warehouse, "run", run)
+    with pytest.raises(NotServableError, match="what is a subquery"):
+        case.join(case.features("trips:note"), spine_of([(NOON, 1, "a")], **TRIP), created_until=NOON)
+
+
+def test_ctrl_c_ends_a_wait_for_the_store_as_it_ends_anything() -> None:
+    with open_engine(2**30, Path("unused")) as engine, pytest.raises(KeyboardInterrupt):
+        wait_for(engine, Interrupted())
+
+
+class Interrupted(Future[Any]):
+    """Ctrl-C comes when somebody waits for it."""
+
+    @property
+    def _condition(self) -> Any:
+        raise KeyboardInterrupt
+
+    @_condition.setter
+    def _condition(self, _: Any) -> None:
+        pass
+
+    def cancel(self) -> bool:
+        return True
 
 
 def test_a_wait_for_the_store_can_be_interrupted(

@@ -80,7 +80,7 @@ def test_equal_to_a_plain_implementation(
     at_once: int | None,
 ) -> None:
     """Joined at once and in partitions."""
-    if case.foreign:
+    if case.foreign and known_at:  # Feast's filter takes a null for never
         facts = [fact if fact.created else dataclasses.replace(fact, created=fact.event) for fact in facts]
     case.write("trips", facts)
     found = case.join(case.features(*TRIP), spine_of(rows, **TRIP_KEYS), known_at, created_until, at_once=at_once)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -33,6 +34,8 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     shutil.copytree(EXAMPLE, repo, ignore=lambda _, names: [name for name in names if name.endswith(".parquet")])
     command = [sys.executable, str(repo / "prepare.py"), "--out", str(repo / "data"), "--microseconds"]
     subprocess.run(command, check=True)
+    for file in (repo / "data").glob("*.parquet"):
+        _know_some_later(file)
     made = {
         engine: {
             "FRESHET_FEATURE_REPO": str(repo),
@@ -45,6 +48,14 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
         done = run("apply", environment=environment, folder=folder)
         assert done.returncode == 0, done
     return made
+
+
+def _know_some_later(file: Path) -> None:
+    """The example takes every row to have been created when it happened."""
+    table = pq.read_table(file)
+    late = pa.array([number % 5 * 6 * 3_600_000_000 for number in range(len(table))], pa.duration("us"))
+    place = table.column_names.index("created")
+    pq.write_table(table.set_column(place, "created", pc.add(table["event_timestamp"], late)), file)
 
 
 @pytest.fixture(scope="module")
