@@ -37,7 +37,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-@pytest.fixture(scope="module", params=PROFILES)
+@pytest.fixture(scope="module", params=[PROFILES[0], pytest.param(PROFILES[1], marks=pytest.mark.full)])
 def client(
     request: pytest.FixtureRequest,
     repo: Path,

@@ -100,6 +100,7 @@ def test_without_the_registry_the_last_plans_serve(world: World) -> None:
     world.server.wait_for("the registry to be read again", lambda: "registry" not in world.checks())
 
 
+@pytest.mark.full  # 9 s of waiting
 def test_a_frozen_postgresql_holds_up_nobody_who_does_not_need_it(world: World) -> None:
     """More writers wait for it than the server has threads; reads, which need Redis alone, go on as if nothing were."""
     with ThreadPoolExecutor(45) as pool, world.postgres.paused():
