@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.integration.profiles import Profile
-from tests.integration.server_process import FreshetServer, background_workers, serving
+from tests.integration.server_process import FreshetServer, background_workers, run, serving
+from tests.repos.everything import write_repo
 
 SERVICE = "assistant_v1"
 FEATURES = ["user_activity:sessions_7d", "user_realtime:current_session_messages"]
@@ -173,12 +174,13 @@ def test_the_export_of_a_killed_worker_is_made_once_by_its_successor(server: Fre
 
 @pytest.mark.full  # a server of its own
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_server_that_stops_does_not_wait_for_those_who_follow(
-    profile: Profile, folder: Path, number: signal.Signals
-) -> None:
-    environment = {**profile.environment, "FRESHET_EXPORTS_DIR": str(folder / "exports")}
-    with serving("serve", environment=environment, folder=folder) as server:
-        export_id = order(server, feature_service=SERVICE, spine=spine("u1"))  # nobody makes it
+def test_a_server_that_stops_does_not_wait_for_those_who_follow(tmp_path: Path, number: signal.Signals) -> None:
+    repo = write_repo(tmp_path / "repo")
+    environment = {"FRESHET_FEATURE_REPO": str(repo), "FRESHET_DATA_DIR": str(tmp_path / "data")}
+    assert run("apply", environment=environment, folder=tmp_path).returncode == 0
+    with serving("serve", environment=environment, folder=tmp_path) as server:
+        rows = [{"driver_id": 1, "event_timestamp": datetime.now(UTC).isoformat()}]
+        export_id = order(server, features=["drivers:i64"], spine=rows)  # without a worker nobody makes it
         with httpx.stream("GET", f"{server.url}/v1/exports/{export_id}/events", timeout=120) as events:
             lines = events.iter_lines()
             assert next(lines) == "event: export"
