@@ -265,6 +265,7 @@ def test_kill_9_at_random_moments(world: JobWorld, times: int) -> None:
     done_once(world, *jobs)
 
 
+@pytest.mark.full  # a database has to be missed
 def test_a_postgresql_that_goes_away_is_waited_for(tmp_path: Path, private_postgres: PostgresServer) -> None:
     database = private_postgres.create_database("jobs")
     with created(tmp_path, database.sqlalchemy_url) as world, world.worker() as worker:

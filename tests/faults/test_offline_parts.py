@@ -153,6 +153,7 @@ def test_a_disk_that_refuses_keeps_nothing_and_says_so(
     assert files.sensors() == [1]
 
 
+@pytest.mark.full  # a process each
 def test_a_file_that_may_not_grow_leaves_no_part_of_itself(files: OfflineCase) -> None:
     """The kernel cuts the write itself off, by a limit on the size of files, which is a process's own."""
     files.store.append_batch([files.view], sensors(1))

@@ -111,6 +111,7 @@ def test_a_retry_does_not_write_beside_what_goes_on_after_its_503(world: PushWor
     assert sorted(row.number for row in world.offline()) == [1, 2]
 
 
+@pytest.mark.full  # 7 s of waiting
 def test_a_push_that_waits_for_longer_than_a_claim_may_be_old_is_not_taken_over(world: PushWorld) -> None:
     assert world.database is not None
     url = world.database.url

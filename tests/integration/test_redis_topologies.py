@@ -100,6 +100,7 @@ def test_nothing_of_a_cluster_is_left() -> None:
     left.__exit__(None, None, None)
 
 
+@pytest.mark.full  # a Sentinel and its nodes
 def test_a_failover_swaps_the_roles_and_keeps_the_data() -> None:
     servers = RedisSentinel(password="p=w", sentinel_password="another")
     with servers:
