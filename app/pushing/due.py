@@ -7,6 +7,7 @@ another server (app.pushing.coverage); those that are not are lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import threading
@@ -85,10 +86,9 @@ class DueRows:
             with self._lock:
                 first = self._heap[0][0] if self._heap else None
             wait = None if first is None else max(0.0, (first - to_microseconds(self._clock())) / 1e6)
-            try:
-                await asyncio.wait_for(self._added.wait(), wait)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._added.wait()
 
     def write_due(self) -> bool:
         """Write every row that is due; False when the store was unavailable and they wait on."""

@@ -209,8 +209,8 @@ class IdempotentPushes:
                 try:
                     # Not in a thread of the pushes, which may all wait for a store. One that hangs is left behind: the
                     # next may have a connection that somebody answers.
-                    renewal = in_thread(functools.partial(self._ledger.renew, held, self._clock()))
-                    await asyncio.wait_for(renewal, self._beat.total_seconds())
+                    async with asyncio.timeout(self._beat.total_seconds()):
+                        await in_thread(functools.partial(self._ledger.renew, held, self._clock()))
                 except Exception as error:  # whatever it is, the next beat may come in time
                     reason = error.detail if isinstance(error, FreshetError) else type(error).__name__
                     log.warning("idempotency keys at work cannot be renewed", reason=reason)

@@ -85,7 +85,8 @@ class Repair:
                     await self._try(push_source)
             waits = [self._when(push_source) - loop.time() for push_source in self._debts.push_sources()]
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(incurred.wait(), max(0.0, min(waits)) if waits else None)
+                async with asyncio.timeout(max(0.0, min(waits)) if waits else None):
+                    await incurred.wait()
 
     def _when(self, push_source: str) -> float:
         return self._next.get(push_source, (0.0, 0.0))[0]
