@@ -2,6 +2,9 @@
 PYTHON ?= python3
 PORT ?= 8000
 MINUTES ?= 10
+# Tests mostly wait for the start of processes: two files at a time keep two cores busy. One at a time: AT_ONCE=0
+AT_ONCE ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(AT_ONCE) --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -15,10 +18,10 @@ run: setup ## set everything up and serve the bundled definitions on 127.0.0.1:8
 	@exec $(BIN)/freshet up --port $(PORT)
 
 test: setup-dev ## every test but the long ones, on a real PostgreSQL and a real Redis that the tests start and stop
-	$(BIN)/python -m pytest -m "not full"
+	$(PYTEST) -m "not full"
 
 test-full: setup-dev $(VENV)/.installed-spark ## every test; wants Java for those on Spark
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 bench: setup-dev ## Freshet beside feast serve and the limit of Python (20 minutes, wants wrk): benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks

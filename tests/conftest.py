@@ -26,6 +26,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -59,6 +60,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SERVERS_USED] = []
 
 
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs a share of the tests for another one (pytest-xdist)."""
+    return hasattr(config, "workeroutput")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _is_worker(session.config):
+        session.config.workeroutput["said"] = (session.config.stash[_SERVERS_USED], _HELD_UP.reports)  # type: ignore[attr-defined]
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """pytest-xdist's: a worker has ended, or was killed and says nothing."""
+    servers, reports = getattr(node, "workeroutput", {}).get("said", ([], []))
+    node.config.stash[_SERVERS_USED] += [server for server in servers if server not in node.config.stash[_SERVERS_USED]]
+    _HELD_UP.reports += reports
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.flaky(reruns=RERUNS, condition=_HELD_UP))
@@ -71,7 +89,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     outcome: str = report.outcome
-    if outcome == "rerun":  # pytest-rerunfailures' own
+    elsewhere = hasattr(report, "node")  # a worker's, who notes it itself
+    if outcome == "rerun" and not elsewhere:  # pytest-rerunfailures' own
         _HELD_UP.note()
 
 
