@@ -70,6 +70,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["said"] = (session.config.stash[_SERVERS_USED], _HELD_UP.reports)  # type: ignore[attr-defined]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """pytest-xdist's: a worker has ended, or was killed and says nothing."""
     servers, reports = getattr(node, "workeroutput", {}).get("said", ([], []))

@@ -235,6 +235,7 @@ def test_a_given_postgres_is_used_for_databases_of_our_own(
 
 
 def test_a_given_redis_is_used_only_if_it_is_empty(private_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setenv("FRESHET_TEST_REDIS_URL", private_redis.url.replace("/0", "/3"))
     with redis_for_tests() as given:
         assert given.connection_string == f"127.0.0.1:{private_redis.port},db=3"
@@ -243,11 +244,19 @@ def test_a_given_redis_is_used_only_if_it_is_empty(private_redis: RedisServer, m
             other.set("theirs", "1")
     with private_redis.client() as other:
         assert other.info("keyspace").keys() == {"db0"}  # type: ignore[union-attr]
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setenv("FRESHET_TEST_REDIS_URL", private_redis.url)
     with pytest.raises(NoServerError, match="holds 1 keys"), redis_for_tests():
         pass
     with private_redis.client() as other:
         assert other.get("theirs") == b"1"
+
+
+def test_a_given_redis_is_not_shared_by_tests_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    monkeypatch.setenv("FRESHET_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+    with pytest.raises(NoServerError, match="AT_ONCE=0"), redis_for_tests():
+        pass
 
 
 def test_each_test_gets_a_database_of_its_own(postgres: Postgres, postgres_database: Database) -> None:

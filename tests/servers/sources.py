@@ -56,6 +56,8 @@ def redis_for_tests() -> Iterator[Redis]:
         with RedisServer() as server:
             yield server
         return
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        raise NoServerError(f"Tests at the same time would flush each other's keys in {REDIS_VARIABLE}: set AT_ONCE=0")
     found = Redis(given, "")
     where = f"{found.connection_string.split(',')[0]} ({REDIS_VARIABLE})"
     try:
