@@ -8,13 +8,15 @@ app.startup.prepare_metrics before any other import. Gauges never go through tho
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.utils import floatToGoString
 
 _FLUSH_INTERVAL = 0.25
 
@@ -164,23 +166,75 @@ class SnapshotGauge:
 
     def describe(self) -> Iterable[Metric]:
         """The metric without its values."""
-        return [GaugeMetricFamily(self._name, self._documentation, labels=self.labels)]
+        return [self._family()]
 
     def collect(self) -> Iterable[Metric]:
         """The metric as it is now."""
         values = self._values
         if not values:
             return []
-        family = GaugeMetricFamily(self._name, self._documentation, labels=self.labels)
+        family = self._family()
         for labels, value in sorted(values.items()):
             family.add_metric(labels, value)
         return [family]
+
+    def _family(self) -> GaugeMetricFamily | CounterMetricFamily:
+        return GaugeMetricFamily(self._name, self._documentation, labels=self.labels)
+
+
+class SnapshotCounter(SnapshotGauge):
+    """The same for what only grows, and is remembered beyond the life of any process."""
+
+    def _family(self) -> GaugeMetricFamily | CounterMetricFamily:
+        return CounterMetricFamily(self._name, self._documentation, labels=self.labels)
+
+
+class SnapshotHistogram:
+    """The same for a histogram without labels."""
+
+    labels: tuple[str, ...] = ()
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._buckets: list[tuple[str, float]] = []
+        self._sum = 0.0
+
+    def show(self, bounds: Sequence[float], counts: Sequence[int] | None, total: float) -> None:
+        """Show these from now on: how many values there are up to each bound and beyond the one before, how many beyond
+        the last, and their sum; None: nothing is known."""
+        names = [*map(floatToGoString, bounds), "+Inf"]
+        sums = [] if counts is None else list(itertools.accumulate(counts))
+        self._buckets, self._sum = list(zip(names, sums, strict=bool(sums))), total
+
+    def describe(self) -> Iterable[Metric]:
+        """The metric without its values."""
+        return [HistogramMetricFamily(self._name, self._documentation)]
+
+    def collect(self) -> Iterable[Metric]:
+        """The metric as it is now."""
+        buckets = self._buckets
+        return [HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)] if buckets else []
 
 
 PUSH_REPAIRS_OWED = SnapshotGauge(
     "freshet_push_repairs_owed", "Push sources with rows that are kept offline and not yet online, over all servers."
 )
 JOBS = SnapshotGauge("freshet_jobs", "Background jobs that are remembered, by kind and state.", ["kind", "state"])
+JOBS_ENDED = SnapshotCounter("freshet_jobs_ended_total", "Background jobs that have ended, ever.", ["kind", "state"])
+EXPORT_ROWS = SnapshotCounter("freshet_export_rows_total", "Rows of all exports that have succeeded.")
+EXPORT_DURATION = SnapshotHistogram(
+    "freshet_export_duration_seconds", "Time from the beginning of an export's first attempt to its success."
+)
+
+SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
+    PUSH_REPAIRS_OWED,
+    JOBS,
+    JOBS_ENDED,
+    EXPORT_ROWS,
+    EXPORT_DURATION,
+)
+"""What every process shows of the whole deployment."""
 
 
 class _OwnMetrics:
@@ -195,6 +249,6 @@ def exposition() -> bytes:
     """All metrics of this server, of every worker, in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_OwnMetrics())
-    registry.register(PUSH_REPAIRS_OWED)
-    registry.register(JOBS)
+    for metric in SNAPSHOT_METRICS:
+        registry.register(metric)
     return generate_latest(registry)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from app import errors, metrics
 from app.errors import FreshetError
 from app.main import create_app
-from app.metrics import SnapshotGauge
+from app.metrics import SnapshotGauge, SnapshotHistogram
 from app.settings import PROJECT_ROOT, Settings
 
 _ADDED_BY_FASTAPI = {"method-not-allowed": HTTPStatus.METHOD_NOT_ALLOWED}
@@ -108,10 +108,10 @@ def exported() -> dict[str, Metric]:
     """The metrics of app.metrics by the name that a query uses."""
     found = {}
     for value in vars(metrics).values():
-        if isinstance(value, Counter | Histogram | SnapshotGauge):
+        if isinstance(value, Counter | Histogram | SnapshotGauge | SnapshotHistogram):
             (family,) = value.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = value.labels if isinstance(value, SnapshotGauge) else tuple(value._labelnames)
+            labels = value.labels if isinstance(value, SnapshotGauge | SnapshotHistogram) else tuple(value._labelnames)
             found[name] = Metric(family.type, labels)
     return found
 
