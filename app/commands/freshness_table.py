@@ -23,6 +23,8 @@ _COLOURS = {
     FreshnessStatus.UNMONITORED: "dim",
 }
 _NOTHING = "–"
+_DAYS_FROM = 2 * 86_400
+"""People say 26 h, and 2 d."""
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -36,12 +38,13 @@ class _Column:
 
 
 def human(duration: timedelta | None) -> str:
-    """A duration in its two greatest units: 3 h 12 min, 45 s."""
+    """A duration in its two greatest units: 3 h 12 min, 26 h, 45 s."""
     if duration is None:
         return _NOTHING
     left = round(duration.total_seconds())
+    units = _UNITS if left >= _DAYS_FROM else _UNITS[1:]
     parts: list[tuple[int, str]] = []
-    for unit, length in _UNITS:
+    for unit, length in units:
         number, left = divmod(left, length)
         if number or parts or unit == "s":
             parts.append((number, unit))

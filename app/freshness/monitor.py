@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from types import TracebackType
 
 import structlog
 
@@ -36,49 +37,71 @@ Look = Callable[[FreshnessSnapshot | None], FreshnessSnapshot]
 """One probe, given the last snapshot. Blocks; raises whatever it likes."""
 
 
+class _Trouble(contextlib.AbstractContextManager[None]):
+    """Swallows what goes wrong inside, for the next time may succeed; says so once, and once when it is over."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._reason = ""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception | None):
+            return False
+        reason = "" if error is None else error.detail if isinstance(error, FreshetError) else type(error).__name__
+        if reason and reason != self._reason:
+            log.warning(f"{self._what} has failed; what was found before is shown, and ages", reason=reason)
+        elif self._reason and not reason:
+            log.info(f"{self._what} is there again")
+        self._reason = reason
+        return True
+
+
 class Monitor:
     """Takes the lease where it can, probes where it has it, and keeps the board at the last snapshot.
 
     What fails is logged once and tried again; meanwhile the last snapshot stays on the board, and ages.
     """
 
-    def __init__(self, board: FreshnessBoard, look: Look, leases: Leases, snapshots: Snapshots, rank: int) -> None:
+    def __init__(
+        self,
+        board: FreshnessBoard,
+        look: Look,
+        leases: Leases,
+        snapshots: Snapshots,
+        rank: int,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._board = board
         self._look = look
         self._leases = leases
         self._snapshots = snapshots
         self._rank = rank
+        self._elapsed = elapsed
         self._holder = str(uuid.uuid4())
         self._seconds = board.interval.total_seconds()
         self._pause = min(self._seconds, _MOST_SECONDS_BETWEEN_LOOKS)
-        self._due = time.monotonic()
+        self._due = self._elapsed()
         self._held = False
-        self._failing = ""
+        self._probing, self._showing = _Trouble("freshness probe"), _Trouble("last freshness snapshot")
         self._stopping = threading.Event()
 
     def step(self) -> None:
         """Probe if it is time and this process' turn, and bring the board up to date. Blocks; never raises."""
-        try:
-            if time.monotonic() >= self._due:
+        if self._elapsed() >= self._due:
+            with self._probing:
                 self._take_turn()
+        with self._showing:
             if (found := self._snapshots.latest(NAME)) is not None:
                 self._board.snapshot = FreshnessSnapshot.from_json(found[1])
-        except Exception as error:  # whatever it is, the next one may succeed
-            reason = error.detail if isinstance(error, FreshetError) else f"{type(error).__name__}"
-            if reason != self._failing:
-                log.warning("freshness cannot be found out; the last state ages", reason=reason)
-            self._failing = reason
-        else:
-            if self._failing:
-                log.info("freshness is found out again")
-            self._failing = ""
 
     def _take_turn(self) -> None:
         self._held = self._leases.take(NAME, self._holder, _TERMS * self._board.interval, self._rank)
         if not self._held:
             return
         # By the clock of the lease, not from the end of this one: a store that hangs must not make probes rarer.
-        self._due = time.monotonic() + self._seconds
+        self._due = self._elapsed() + self._seconds
         try:
             snapshot = self._look(self._board.snapshot)
         except Exception:
@@ -96,7 +119,7 @@ class Monitor:
             self._held = False
 
     def _seconds_to_wait(self) -> float:
-        to_the_next = self._due - time.monotonic()
+        to_the_next = self._due - self._elapsed()
         return min(self._pause, to_the_next) if to_the_next > 0 else self._pause
 
     async def run(self) -> None:
