@@ -8,15 +8,15 @@ app.startup.prepare_metrics before any other import. Gauges never go through tho
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.utils import floatToGoString
+
+from app.snapshot_metrics import SnapshotCounter, SnapshotGauge, SnapshotHistogram
 
 _FLUSH_INTERVAL = 0.25
 
@@ -146,77 +146,6 @@ async def keep_flushed() -> None:
         flush()
 
 
-class SnapshotGauge:
-    """A gauge over the whole deployment, of which every process has the same snapshot in memory: whichever worker is
-    scraped, it shows it, and there is no file that could outlive a killed one. Without a snapshot it is left out."""
-
-    def __init__(self, name: str, documentation: str, labels: Sequence[str] = ()) -> None:
-        self._name = name
-        self._documentation = documentation
-        self.labels = tuple(labels)
-        self._values: Mapping[tuple[str, ...], float] = {}
-
-    def set(self, value: float | None) -> None:
-        """Show this from now on; None: nothing is known. For a gauge without labels."""
-        self._values = {} if value is None else {(): value}
-
-    def set_all(self, values: Mapping[tuple[str, ...], float]) -> None:
-        """Show these from now on, by the values of the labels, and no others."""
-        self._values = dict(values)
-
-    def describe(self) -> Iterable[Metric]:
-        """The metric without its values."""
-        return [self._family()]
-
-    def collect(self) -> Iterable[Metric]:
-        """The metric as it is now."""
-        values = self._values
-        if not values:
-            return []
-        family = self._family()
-        for labels, value in sorted(values.items()):
-            family.add_metric(labels, value)
-        return [family]
-
-    def _family(self) -> GaugeMetricFamily | CounterMetricFamily:
-        return GaugeMetricFamily(self._name, self._documentation, labels=self.labels)
-
-
-class SnapshotCounter(SnapshotGauge):
-    """The same for what only grows, and is remembered beyond the life of any process."""
-
-    def _family(self) -> GaugeMetricFamily | CounterMetricFamily:
-        return CounterMetricFamily(self._name, self._documentation, labels=self.labels)
-
-
-class SnapshotHistogram:
-    """The same for a histogram without labels."""
-
-    labels: tuple[str, ...] = ()
-
-    def __init__(self, name: str, documentation: str) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._buckets: list[tuple[str, float]] = []
-        self._sum = 0.0
-
-    def show(self, bounds: Sequence[float], counts: Sequence[int] | None, total: float) -> None:
-        """Show these from now on: how many values there are up to each bound and beyond the one before, how many beyond
-        the last, and their sum; None: nothing is known."""
-        names = [*map(floatToGoString, bounds), "+Inf"]
-        sums = [] if counts is None else list(itertools.accumulate(counts))
-        self._buckets, self._sum = list(zip(names, sums, strict=bool(sums))), total
-
-    def describe(self) -> Iterable[Metric]:
-        """The metric without its values."""
-        return [HistogramMetricFamily(self._name, self._documentation)]
-
-    def collect(self) -> Iterable[Metric]:
-        """The metric as it is now."""
-        buckets = self._buckets
-        return [HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)] if buckets else []
-
-
 PUSH_REPAIRS_OWED = SnapshotGauge(
     "freshet_push_repairs_owed", "Push sources with rows that are kept offline and not yet online, over all servers."
 )
@@ -226,15 +155,6 @@ EXPORT_ROWS = SnapshotCounter("freshet_export_rows_total", "Rows of all exports 
 EXPORT_DURATION = SnapshotHistogram(
     "freshet_export_duration_seconds", "Time from the beginning of an export's first attempt to its success."
 )
-
-SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
-    PUSH_REPAIRS_OWED,
-    JOBS,
-    JOBS_ENDED,
-    EXPORT_ROWS,
-    EXPORT_DURATION,
-)
-"""What every process shows of the whole deployment."""
 
 
 def _of_view(name: str, documentation: str, *labels: str) -> SnapshotGauge:
@@ -269,9 +189,12 @@ FRESHNESS_PROBE_DURATION = SnapshotGauge(
     "freshet_freshness_probe_duration_seconds", "How long the last freshness probe took.", ["project"]
 )
 
-SNAPSHOT_METRICS: tuple[SnapshotGauge, ...] = (
+SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
     PUSH_REPAIRS_OWED,
     JOBS,
+    JOBS_ENDED,
+    EXPORT_ROWS,
+    EXPORT_DURATION,
     VIEW_NEWEST_EVENT,
     VIEW_WATERMARK,
     VIEW_LAST_WRITE,

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from app import errors, metrics
 from app.errors import FreshetError
 from app.main import create_app
-from app.metrics import SnapshotGauge, SnapshotHistogram
 from app.settings import PROJECT_ROOT, Settings
+from app.snapshot_metrics import SnapshotGauge, SnapshotHistogram
 
 _ADDED_BY_FASTAPI = {"method-not-allowed": HTTPStatus.METHOD_NOT_ALLOWED}
 """Problems of app.api.problems that no class stands for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from app import metrics
-from app.metrics import SnapshotCounter, SnapshotGauge, SnapshotHistogram
+from app.snapshot_metrics import SnapshotCounter, SnapshotGauge, SnapshotHistogram
 
 
 def text(metric: SnapshotGauge | SnapshotHistogram) -> list[str]:
