@@ -124,6 +124,13 @@ def test_every_metric_is_documented_with_type_and_labels() -> None:
     assert documented == exported()
 
 
+def test_every_gauge_is_shown() -> None:
+    gauges = {value for value in vars(metrics).values() if isinstance(value, SnapshotGauge)}
+
+    assert set(metrics.SNAPSHOT_METRICS) == gauges
+    assert len(metrics.SNAPSHOT_METRICS) == len(gauges)
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT_ROOT)))
 def test_only_metrics_that_exist_are_named(page: Path) -> None:
     series = {f"{name}{suffix}" for name in exported() for suffix in ("", "_bucket", "_sum", "_count")}
