@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from feast import FeatureView
 
 from app import metrics
-from app.api import catalog, exports, health, historical, online, problems, push, push_sources
+from app.api import catalog, exports, health, historical, online, problems, push, push_sources, skew
 from app.api.direct import DirectApp
 from app.api.feast_wire import features, materializations, writes
 from app.api.state import AppState
@@ -43,6 +43,8 @@ from app.pushing.takeover import Takeover
 from app.pushing.writing import GroupWriter
 from app.serving.refresh import PlanBook
 from app.settings import Settings
+from app.skew.board import SkewBoard
+from app.skew_parts import SERVER, running_in, skew_monitor
 from app.stores.catalog import RegistryReader
 from app.stores.history import FeastHistory
 from app.stores.jobs import JobRecords
@@ -52,6 +54,7 @@ from app.stores.online import FeastOnlineStore
 from app.stores.push_keys import PushKeys
 from app.stores.push_repairs import PushRepairs
 from app.stores.repo import FeastRepo, open_repo
+from app.stores.snapshots import StoredSnapshots
 from app.stores.watermarks import StoredWatermarks
 from app.threads import DaemonThreads, in_thread
 
@@ -142,6 +145,7 @@ def create_app(settings: Settings) -> FastAPI:
                 patience=timedelta(seconds=settings.push_timeout),
             ),
             watermarks=StoredWatermarks(metadata, repo.project),
+            skew=SkewBoard(StoredSnapshots(metadata, repo.project), repo.project, settings.skew_interval),
             push_threads=push_threads,
             transform_threads=DaemonThreads("on-demand", _TRANSFORM_THREADS),
             materializations=Materializations(
@@ -168,6 +172,17 @@ def create_app(settings: Settings) -> FastAPI:
             clock=now,
         )
         app.context = state
+        looking = skew_monitor(
+            settings,
+            repo,
+            metadata,
+            lambda: plans.catalog,
+            catalogs.feast_views,
+            online_store,
+            None,
+            running_in(asyncio.get_running_loop(), settings.sync_export_timeout),
+            SERVER,
+        )
         tasks = [
             asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
             asyncio.create_task(due.run()),
@@ -178,6 +193,8 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(metrics.keep_flushed()),
             asyncio.create_task(keep_counted(jobs)),
         ]
+        if settings.skew_interval:
+            tasks += [asyncio.create_task(looking.keep_looking()), asyncio.create_task(state.skew.keep_loaded())]
         renewing = asyncio.create_task(state.push_keys.keep_renewing())
         restore = _drain_on_signals(state, settings.shutdown_delay)
         # Everything built so far lives as long as the process: the collector need never look at it again.
@@ -201,7 +218,7 @@ def create_app(settings: Settings) -> FastAPI:
             if waiting := len(due):
                 log.warning("rows ahead of the clock are not online yet; those not kept offline are lost", rows=waiting)
             state.push_threads.close()
-            await _release(coverage)
+            await asyncio.gather(_release(coverage), looking.close())
             state.transform_threads.close()
             state.export_threads.close()
             state.order_threads.close()
@@ -223,7 +240,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for direct in (online.router, push.router, features.router, writes.router, materializations.router):
         app.include_direct_router(direct)
-    for router in (catalog.router, push_sources.router, historical.router, exports.router, health.router):
+    for router in (catalog.router, push_sources.router, skew.router, historical.router, exports.router, health.router):
         app.include_router(router)
     return app
 

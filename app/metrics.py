@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _FLUSH_INTERVAL = 0.25
@@ -148,6 +148,8 @@ class SnapshotGauge:
     """A gauge over the whole deployment, of which every process has the same snapshot in memory: whichever worker is
     scraped, it shows it, and there is no file that could outlive a killed one. Without a snapshot it is left out."""
 
+    _family: type[GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily
+
     def __init__(self, name: str, documentation: str, labels: Sequence[str] = ()) -> None:
         self._name = name
         self._documentation = documentation
@@ -164,23 +166,56 @@ class SnapshotGauge:
 
     def describe(self) -> Iterable[Metric]:
         """The metric without its values."""
-        return [GaugeMetricFamily(self._name, self._documentation, labels=self.labels)]
+        return [self._family(self._name, self._documentation, labels=self.labels)]
 
     def collect(self) -> Iterable[Metric]:
         """The metric as it is now."""
         values = self._values
         if not values:
             return []
-        family = GaugeMetricFamily(self._name, self._documentation, labels=self.labels)
+        family = self._family(self._name, self._documentation, labels=self.labels)
         for labels, value in sorted(values.items()):
             family.add_metric(labels, value)
         return [family]
+
+
+class SnapshotCounter(SnapshotGauge):
+    """The same for totals that are kept with the snapshot, and never go back."""
+
+    _family = CounterMetricFamily
 
 
 PUSH_REPAIRS_OWED = SnapshotGauge(
     "freshet_push_repairs_owed", "Push sources with rows that are kept offline and not yet online, over all servers."
 )
 JOBS = SnapshotGauge("freshet_jobs", "Background jobs that are remembered, by kind and state.", ["kind", "state"])
+
+SKEW_CHECKED = SnapshotCounter(
+    "freshet_skew_checked_total",
+    "Entities whose served features were compared with the point-in-time join at the same instant, over all processes.",
+    ["project", "feature_view"],
+)
+SKEW_MISMATCH = SnapshotCounter(
+    "freshet_skew_mismatch_total", "Those of them that differed.", ["project", "feature_view"]
+)
+SKEW_PROBE_LAST_SUCCESS = SnapshotGauge(
+    "freshet_skew_probe_last_success_timestamp_seconds",
+    "When all views were last compared without a store that failed.",
+    ["project"],
+)
+SKEW_PROBE_INTERVAL = SnapshotGauge(
+    "freshet_skew_probe_interval_seconds", "Time between two such comparisons, as configured.", ["project"]
+)
+
+SNAPSHOT_METRICS: tuple[SnapshotGauge, ...] = (
+    PUSH_REPAIRS_OWED,
+    JOBS,
+    SKEW_CHECKED,
+    SKEW_MISMATCH,
+    SKEW_PROBE_LAST_SUCCESS,
+    SKEW_PROBE_INTERVAL,
+)
+"""What every process shows of the whole deployment."""
 
 
 class _OwnMetrics:
@@ -195,6 +230,6 @@ def exposition() -> bytes:
     """All metrics of this server, of every worker, in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_OwnMetrics())
-    registry.register(PUSH_REPAIRS_OWED)
-    registry.register(JOBS)
+    for metric in SNAPSHOT_METRICS:
+        registry.register(metric)
     return generate_latest(registry)
