@@ -179,7 +179,7 @@ def create_app(settings: Settings) -> FastAPI:
             lambda: plans.catalog,
             catalogs.feast_views,
             online_store,
-            None,
+            online_store,
             running_in(asyncio.get_running_loop(), settings.sync_export_timeout),
             SERVER,
         )

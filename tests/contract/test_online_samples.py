@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import pandas as pd
-import pytest
-
-from app.domain import EPOCH, EntityKey, PushOutcome, to_microseconds
+from app.domain import EPOCH, EntityKey, PushOutcome
 from app.freshness.ports import ViewSample, WriteMark
 from tests.contract.conftest import OnlineCase, row, trip
 from tests.contract.writing import WriteRow
