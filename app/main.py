@@ -208,6 +208,7 @@ def create_app(settings: Settings) -> FastAPI:
             restore()
             gc.unfreeze()
             replay.stop()
+            looking.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -26,6 +26,8 @@ NAME = "skew"
 """Of the lease and of the snapshot."""
 _MOST_SECONDS_BETWEEN_TURNS = 5.0
 _PATIENCE_AT_THE_END = 1.0
+_MOST_SECONDS_BEFORE_THE_FIRST = 30.0
+"""A process that starts is busy enough, and so is a deployment of which all processes do."""
 
 
 class SkewMonitor:
@@ -84,19 +86,18 @@ class SkewMonitor:
         return True
 
     async def keep_looking(self) -> None:
-        """Call `run_once` in a thread, again and again, until cancelled."""
-        failing = ""
-        try:
-            while True:
-                await asyncio.sleep(self.seconds_between_turns)
-                try:
-                    await finish_in_thread(self.run_once)
-                    failing = ""
-                except Exception as error:  # whatever it is, serving must not suffer, and the next look may succeed
-                    if failing != (failing := type(error).__name__):
-                        log.warning("looking for skew has failed", error=failing)
-        finally:
-            self.stop()
+        """Call `run_once` in a thread, again and again, until cancelled. Call `stop` first: what runs is waited for."""
+        failing, pause = "", min(self._interval.total_seconds(), _MOST_SECONDS_BEFORE_THE_FIRST)
+        while True:
+            await asyncio.sleep(pause)
+            pause = self.seconds_between_turns
+            try:
+                await finish_in_thread(self.run_once)
+                failing = ""
+            except Exception as error:  # whatever it is, serving must not suffer, and the next look may succeed
+                before, failing = failing, type(error).__name__
+                if failing != before:
+                    log.warning("looking for skew has failed", error=failing)
 
     def stop(self) -> None:
         """Let a look that runs end soon, without a report. For any thread."""
