@@ -14,7 +14,7 @@ import structlog
 from fastapi import FastAPI
 
 from app import metrics
-from app.api import catalog, exports, freshness, health, historical, online, problems, push, push_sources
+from app.api import catalog, exports, freshness, health, historical, online, problems, push, push_sources, skew
 from app.api.direct import DirectApp
 from app.api.feast_wire import features, materializations, writes
 from app.api.state import AppState
@@ -43,6 +43,8 @@ from app.pushing.writing import GroupWriter
 from app.registry_catalogs import RegistryCatalogs
 from app.serving.refresh import PlanBook
 from app.settings import Settings
+from app.skew.board import SkewBoard
+from app.skew_parts import running_in, skew_monitor
 from app.stores.history import FeastHistory
 from app.stores.jobs import JobRecords
 from app.stores.leases import StoredLeases
@@ -119,6 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
             ),
             watermarks=StoredWatermarks(metadata, repo.project),
             freshness=board,
+            skew=SkewBoard(StoredSnapshots(metadata, repo.project), repo.project, settings.skew_interval),
             push_threads=push_threads,
             transform_threads=DaemonThreads("on-demand", _TRANSFORM_THREADS),
             materializations=Materializations(
@@ -145,6 +148,18 @@ def create_app(settings: Settings) -> FastAPI:
             clock=now,
         )
         app.context = state
+        looking = skew_monitor(
+            settings,
+            repo,
+            metadata,
+            lambda: plans.catalog,
+            catalogs.feast_views,
+            online_store,
+            online_store,
+            running_in(asyncio.get_running_loop(), settings.sync_export_timeout),
+            SERVER,
+            str(uuid.uuid4()),
+        )
         tasks = [
             asyncio.create_task(plans.keep_fresh(settings.registry_refresh_interval)),
             asyncio.create_task(due.run()),
@@ -156,6 +171,8 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(keep_counted(jobs)),
             asyncio.create_task(monitor.run()),
         ]
+        if settings.skew_interval:
+            tasks += [asyncio.create_task(looking.keep_looking()), asyncio.create_task(state.skew.keep_loaded())]
         renewing = asyncio.create_task(state.push_keys.keep_renewing())
         restore = drain_on_signals(state, settings.shutdown_delay)
         # Everything built so far lives as long as the process: the collector need never look at it again.
@@ -169,6 +186,7 @@ def create_app(settings: Settings) -> FastAPI:
             restore()
             gc.unfreeze()
             replay.stop()
+            looking.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -179,7 +197,7 @@ def create_app(settings: Settings) -> FastAPI:
             if waiting := len(due):
                 log.warning("rows ahead of the clock are not online yet; those not kept offline are lost", rows=waiting)
             state.push_threads.close()
-            await asyncio.gather(_release(coverage), monitor.close())
+            await asyncio.gather(_release(coverage), monitor.close(), looking.close())
             state.transform_threads.close()
             state.export_threads.close()
             state.order_threads.close()
@@ -205,6 +223,7 @@ def create_app(settings: Settings) -> FastAPI:
         catalog.router,
         push_sources.router,
         freshness.router,
+        skew.router,
         historical.router,
         exports.router,
         health.router,

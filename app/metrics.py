@@ -189,6 +189,25 @@ FRESHNESS_PROBE_DURATION = SnapshotGauge(
     "freshet_freshness_probe_duration_seconds", "How long the last freshness probe took.", ["project"]
 )
 
+
+SKEW_CHECKED = SnapshotCounter(
+    "freshet_skew_checked_total",
+    "Entities whose served features were compared with the point-in-time join at the same instant, over all processes.",
+    ["project", "feature_view"],
+)
+SKEW_MISMATCH = SnapshotCounter(
+    "freshet_skew_mismatch_total", "Those of them that differed.", ["project", "feature_view"]
+)
+SKEW_PROBE_LAST_SUCCESS = SnapshotGauge(
+    "freshet_skew_probe_last_success_timestamp_seconds",
+    "When all views were last compared without a store that failed.",
+    ["project"],
+)
+SKEW_PROBE_INTERVAL = SnapshotGauge(
+    "freshet_skew_probe_interval_seconds", "Time between two such comparisons, as configured.", ["project"]
+)
+
+
 SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
     PUSH_REPAIRS_OWED,
     JOBS,
@@ -212,6 +231,10 @@ SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
     FRESHNESS_PROBE_LAST_SUCCESS,
     FRESHNESS_PROBE_INTERVAL,
     FRESHNESS_PROBE_DURATION,
+    SKEW_CHECKED,
+    SKEW_MISMATCH,
+    SKEW_PROBE_LAST_SUCCESS,
+    SKEW_PROBE_INTERVAL,
 )
 """What every process shows of the whole deployment."""
 

@@ -160,6 +160,13 @@ class Settings(BaseSettings):
     export_retention: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=7)
     """How long a job that has ended is remembered, and its files are kept (seconds, 26h, 7d or P7D)."""
 
+    skew_interval: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(minutes=5)
+    """Time between looks for training-serving skew, in which features as served are compared with the point-in-time
+    join at the same instant (seconds, 5m or PT5M); 0 for none. The same on all processes of a project."""
+
+    skew_sample: int = Field(default=100, ge=2, le=10_000)
+    """Most entities of each feature view that one such look compares."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""

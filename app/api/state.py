@@ -21,6 +21,7 @@ from app.pushing.push import Pusher
 from app.pushing.watermarks import Watermarks
 from app.serving.refresh import PlanBook
 from app.settings import Settings
+from app.skew.board import SkewBoard
 from app.threads import DaemonThreads
 
 
@@ -42,6 +43,7 @@ class AppState:
     push_keys: IdempotentPushes
     watermarks: Watermarks
     freshness: FreshnessBoard
+    skew: SkewBoard
     push_threads: BoundedThreads
     transform_threads: DaemonThreads
     materializations: Materializations

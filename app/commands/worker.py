@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import FrameType
 
-from app.commands.worker_freshness import IMPORTS, WorkerFreshness
+from app.commands.worker_freshness import WorkerFreshness
+from app.commands.worker_imports import IMPORTS
+from app.commands.worker_skew import WorkerSkew
 from app.job import JobKind
 from app.jobs.attempts import Kinds
 from app.jobs.worker import Worker
@@ -29,7 +31,7 @@ def worker(supervised: bool) -> None:
     """Run jobs until SIGTERM or Ctrl-C; `supervised`: until standard input closes, too."""
     settings = Settings()
     configure_logs(settings.log_format)
-    run(settings, lambda: job_kinds(settings), supervised, WorkerFreshness)
+    run(settings, lambda: job_kinds(settings), supervised, (WorkerFreshness, WorkerSkew))
 
 
 def job_kinds(settings: Settings) -> dict[str, JobKind]:
@@ -44,7 +46,7 @@ def run(
     settings: Settings,
     kinds: Callable[[], Kinds],
     supervised: bool = False,
-    freshness: Callable[[Settings, MetadataStore, str], WorkerFreshness] | None = None,
+    beside: Sequence[Callable[[Settings, MetadataStore, str], WorkerFreshness | WorkerSkew]] = (),
 ) -> None:
     """A worker for these kinds, and what it does beside them. Raises ConfigurationError, in one line, where the
     settings cannot work."""
@@ -54,12 +56,12 @@ def run(
     _stop_at_signals(made)
     if supervised:
         threading.Thread(target=_stop_with_parent, args=(made,), name="parent", daemon=True).start()
-    beside = freshness(settings, metadata, project) if freshness else None
-    if beside:
-        beside.start()
+    monitors = [make(settings, metadata, project) for make in beside]
+    for monitor in monitors:
+        monitor.start()
     stopped = made.run()
-    if beside:
-        stopped = beside.stop(_SECONDS_TO_STOP_BESIDE) and stopped
+    for monitor in monitors:
+        stopped = monitor.stop(_SECONDS_TO_STOP_BESIDE) and stopped
     metadata.close()
     if not stopped:
         # A thread is inside some library; to end Python around it could abort the process.

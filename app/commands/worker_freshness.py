@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from app.commands.worker_imports import IMPORTS
 from app.freshness.board import FreshnessBoard, monitored
 from app.freshness.monitor import WORKER, Monitor
 from app.freshness.snapshot import FreshnessSnapshot
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 _SECONDS_AFTER_START = 2.0
 """The first job of a new worker goes first."""
-
-IMPORTS = threading.Lock()
-"""Held while Feast is imported: its modules import each other in circles, and of two threads that enter such a circle
-from different sides one meets half a module."""
 
 
 class WorkerFreshness:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -43,6 +44,18 @@ def open_engine(memory: int, folder: Path, threads: int | None = None) -> Iterat
         engine.execute("SET autoinstall_known_extensions = false")
         engine.execute(f"SET VARIABLE rows_at_once = {memory // _BYTES_PER_ROW}")
         yield engine
+
+
+@contextlib.contextmanager
+def stopped_after(seconds: float, engine: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Interrupt the engine when the time is up."""
+    timer = threading.Timer(seconds, engine.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def rows_at_once(engine: duckdb.DuckDBPyConnection) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import pyarrow as pa
 
 from app.domain import ValueStatus
 from app.errors import StoreUnavailableError
-from app.exports.engine import open_engine
+from app.exports.engine import open_engine, stopped_after
 from app.exports.features import FeatureBatch, ResultColumns
 from app.exports.file_spine import FileSpine
 from app.exports.join import HOLDS, NOT_FOUND
@@ -55,7 +53,7 @@ def export_rows(
     with tempfile.TemporaryDirectory(prefix="freshet-historical-") as folder:
         spine = FileSpine(spine_of_rows(rows, needs, Path(folder) / "spine.parquet", "spine"))
         columns = ResultColumns(selection, spine.schema, types, history.type_of, full_feature_names)
-        with open_engine(memory, Path(folder) / "spill", threads=1) as engine, _stopped_after(seconds, engine):
+        with open_engine(memory, Path(folder) / "spill", threads=1) as engine, stopped_after(seconds, engine):
             try:
                 batches = list(columns.batches(point_in_time(engine, selection, spine, history, known_at)))
             except duckdb.InterruptException as error:
@@ -64,18 +62,6 @@ def export_rows(
                 ) from error
     table = pa.Table.from_batches([batch.rows for batch in batches], columns.schema)
     return SmallResult(table, columns.features, [_statuses(batches, name) for name in columns.features])
-
-
-@contextlib.contextmanager
-def _stopped_after(seconds: float, engine: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Interrupt the engine when the time is up."""
-    timer = threading.Timer(seconds, engine.interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _statuses(batches: Sequence[FeatureBatch], name: str) -> list[ValueStatus]:

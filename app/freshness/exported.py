@@ -10,10 +10,11 @@ from app import metrics
 from app.domain import Catalog
 from app.freshness.board import FreshnessBoard, monitored
 from app.freshness.view import ViewFreshness
+from app.snapshot_metrics import SnapshotGauge
 
 TEAM_TAG = "team"
 
-_PER_VIEW: Mapping[metrics.SnapshotGauge, Callable[[ViewFreshness], float | None]] = {
+_PER_VIEW: Mapping[SnapshotGauge, Callable[[ViewFreshness], float | None]] = {
     metrics.VIEW_NEWEST_EVENT: lambda state: _seconds_of(state.found.newest),
     metrics.VIEW_WATERMARK: lambda state: _seconds_of(state.found.watermark),
     metrics.VIEW_LAST_WRITE: lambda state: _seconds_of(state.found.last_write),
