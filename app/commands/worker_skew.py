@@ -20,7 +20,7 @@ from app.stores.leases import StoredLeases
 from app.stores.metadata import MetadataStore
 
 if TYPE_CHECKING:
-    pass
+    from app.skew.monitor import SkewMonitor
 
 log = structlog.get_logger(__name__)
 
