@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -82,7 +82,7 @@ class FakeProbe:
         self.looked: list[str] = []
         self.found: Look = Look({**dict.fromkeys(Outcome, 0), Outcome.MATCHED: 3, Outcome.LAGGING: 1}, ())
         self.error: Exception | None = None
-        self.meanwhile = lambda: None
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def look(self, catalog: Catalog, subject: Subject) -> Look:
         """As SkewProbe's."""
@@ -136,7 +136,7 @@ def test_totals_add_up_over_holders_and_looks_take_place_when_it_is_time() -> No
 def test_who_loses_the_lease_in_between_publishes_nothing() -> None:
     table = Table()
     server, worker = Process(table), Process(table, "b", rank=1)
-    server.probe.meanwhile = lambda: worker.monitor.run_once() and None
+    server.probe.meanwhile = worker.monitor.run_once
     assert not server.monitor.run_once()
     assert table.report.views["profile"].checked == 3
     assert server.probe.looked == ["profile"]
