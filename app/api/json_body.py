@@ -73,5 +73,7 @@ def described_body(kind: type[Any], example: Any) -> dict[str, Any]:
     for name, field in schema["properties"].items():
         if "$ref" in field:
             schema["properties"][name] = {**parts[field["$ref"]], **{k: v for k, v in field.items() if k != "$ref"}}
+        elif "$ref" in (items := field.get("items", {})):
+            field["items"] = parts[items["$ref"]]
     schema["examples"] = [example]
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

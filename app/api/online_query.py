@@ -46,7 +46,6 @@ class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
         list[Include],
         msgspec.Meta(
             description="freshness: tell how fresh the data of each view that was read are as a whole.",
-            extra_json_schema={"items": {"type": "string", "enum": [entry.value for entry in Include]}},
         ),
     ] = []
 

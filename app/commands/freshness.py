@@ -31,13 +31,13 @@ def freshness(names: list[str] | None, as_json: bool) -> int:
     with deployment(settings) as parts:
         views = chosen(monitored(parts.catalog), names)
         board = FreshnessBoard(now, settings.freshness_interval)
-        board.snapshot = look(parts)
+        board.snapshot, own = look(parts)
         at = board.now()
         states = board.all(views, at)
         if as_json:
             out.print_json(shown(board, states, at).model_dump_json())
         else:
-            print_table(states, board.snapshot, at)
+            print_table(states, None if own else at - board.snapshot.taken_at)
     return exit_status(states)
 
 
@@ -51,8 +51,9 @@ def chosen(views: list[ViewSpec], names: list[str] | None) -> list[ViewSpec]:
     return [known[name] for name in names] if names else views
 
 
-def look(parts: Deployment) -> FreshnessSnapshot:
-    """A probe of all views. Raises StoreUnavailableError where none succeeds and none has for long."""
+def look(parts: Deployment) -> tuple[FreshnessSnapshot, bool]:
+    """What a probe of all views finds, and that it was our own; else what the last one of the deployment has found.
+    Raises StoreUnavailableError where none succeeds and none has for long."""
     snapshots = StoredSnapshots(parts.metadata, parts.repo.project)
     kept = snapshots.latest(NAME)
     try:
@@ -61,11 +62,11 @@ def look(parts: Deployment) -> FreshnessSnapshot:
         before = None
     probe = freshness_probe(parts.settings, parts.online, parts.metadata, parts.repo.project)
     try:
-        return probe.look(monitored(parts.catalog), before)
+        return probe.look(monitored(parts.catalog), before), True
     except StoreUnavailableError:
         if before is None or now() - before.taken_at > _TERMS * before.interval:
             raise
-        return before
+        return before, False
 
 
 def exit_status(states: list[ViewFreshness]) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from app.freshness.snapshot import FreshnessSnapshot
 from app.freshness.view import FreshnessStatus, ViewFreshness
 
 _COLOURS = {
@@ -51,13 +50,14 @@ def human(duration: timedelta | None) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number or len(parts) == 1)
 
 
-def print_table(states: Sequence[ViewFreshness], snapshot: FreshnessSnapshot | None, now: datetime) -> None:
-    """Print the states, in their order, and a line about where they come from."""
+def print_table(states: Sequence[ViewFreshness], probed: timedelta | None) -> None:
+    """Print the states, in their order, and a line about where they come from: a probe just now, or one that was so
+    long ago because the store does not answer."""
     console = Console(highlight=False)
     table = next((table for table in _tables(states) if _fits(table, console)), None)
     if states:
         console.print(table or _table(states, len(_COLUMNS)))
-    console.print(_summary(states, snapshot, now), soft_wrap=True)
+    console.print(_summary(states, probed), soft_wrap=True)
 
 
 def _tables(states: Sequence[ViewFreshness]) -> list[Table]:
@@ -105,11 +105,8 @@ _COLUMNS = (
 )
 
 
-def _summary(states: Sequence[ViewFreshness], snapshot: FreshnessSnapshot | None, now: datetime) -> Text:
+def _summary(states: Sequence[ViewFreshness], probed: timedelta | None) -> Text:
     unmonitored = sum(state.status is FreshnessStatus.UNMONITORED for state in states)
     views = f"{len(states)} feature view{'' if len(states) == 1 else 's'}, {unmonitored} without an SLA"
-    if snapshot is None:
-        return Text(f"{views}; not probed")
-    ago = now - snapshot.taken_at
-    when = "probed now" if ago < timedelta(seconds=1) else f"probed {human(ago)} ago; the online store does not answer"
+    when = "probed now" if probed is None else f"probed {human(probed)} ago; now the online store does not answer"
     return Text(f"{views}; {when}", "dim")

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from feast import FeatureStore
 
+from app.freshness.snapshot import FreshnessSnapshot
 from app.main import create_app
 from app.settings import Settings
+from app.stores.metadata import open_metadata
+from app.stores.snapshots import SnapshotRow, StoredSnapshots
 from tests.integration.server_process import run_here
 from tests.repos.clicks import write_repo, write_rows
 from tests.servers import RedisServer
@@ -157,8 +161,28 @@ def test_the_table_and_what_cannot_be_known(on_redis: World) -> None:
         2,
         "error: There is no feature view click that is kept online. Known: clicks, colours, purchases",
     )
+
+
+def test_at_the_shell_without_the_store_a_young_probe_is_better_than_nothing(on_redis: World) -> None:
     assert on_redis.redis is not None
+    on_redis.materialize("clicks", 10 * MINUTE)
+    with opened(on_redis, freshness_interval=MINUTE) as client:
+        until(client, "clicks", lambda state: state["status"] == "fresh")
     on_redis.redis.kill()
+
+    status, text = on_redis.freshness("clicks")
+    assert re.search(
+        r"fresh +clicks .*\n1 feature view, 0 without an SLA; probed \d+ s ago; now the online store", text
+    )
+    assert status == 0
+
+    metadata = open_metadata(Settings(feature_repo=on_redis.folder))
+    old = FreshnessSnapshot(datetime.now(UTC) - timedelta(minutes=3, seconds=1), MINUTE, MINUTE)
+    with metadata.begin() as connection:
+        connection.execute(sa.delete(SnapshotRow))
+    StoredSnapshots(metadata, "lab").publish("freshness", old.to_json(), old.taken_at)
+    metadata.close()
+
     status, text = on_redis.freshness("clicks")
     assert (status, text.strip()) == (2, "error: Redis does not answer (ConnectionError)")
 
