@@ -22,7 +22,7 @@ from app.stores.key_readers import KeyReader
 from app.stores.redis_keys import ending_pattern
 from app.stores.redis_sweep import Sweep, node_of
 
-_READS_PER_ENTITY = 20
+_READS_PER_ENTITY = 10
 """How many hashes may be read at most, for each entity that is wanted: many may have no row of a view."""
 _READS_AT_ONCE = 200
 _MOST_KNOWN = 1000
