@@ -195,6 +195,27 @@ def export(
     commands.export(service, feature, spine, target, form, known_at, full_feature_names)
 
 
+@app.command()
+def freshness(
+    views: Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="Only these. Default: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what GET /v1/freshness answers.")] = False,
+) -> None:
+    """Show how fresh the online data of every feature view are, the worst first.
+
+    It looks into the online store itself, whoever wrote it. Exit status 1 where a view breaks its SLA, 2 where that
+    cannot be found out, so that a scheduler can gate on it.
+    """
+    from app.commands.freshness import UNKNOWN
+    from app.commands.freshness import freshness as run
+
+    try:
+        status = run(views, as_json)
+    except (FreshetError, ValidationError) as error:
+        _tell(error)
+        status = UNKNOWN
+    raise typer.Exit(status)
+
+
 @database.callback()
 def database_group() -> None:
     """The metadata database (FRESHET_DATABASE_URL)."""
@@ -210,24 +231,32 @@ def upgrade() -> None:
 
 def main() -> None:
     """Run the command line; exit status 1 and one line for every failure that the program foresees."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         app()
-    except FreshetError as error:
+    except (FreshetError, ValidationError) as error:
+        _tell(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _stderr().print("Stopped.")
+        sys.exit(130)
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _tell(error: FreshetError | ValidationError) -> None:
+    """Say in one line what is wrong: with a request, a store or a setting."""
+    if isinstance(error, FreshetError):
         # What the detail does not say itself.
         faults = [f"\n  {fault.field}: {fault.message}" for fault in error.errors if fault.message not in error.detail]
         message = error.detail + "".join(faults)
-    except ValidationError as error:
+    else:
         first = error.errors(include_input=False, include_url=False)[0]
         message = f"FRESHET_{'.'.join(str(part) for part in first['loc']).upper()}: {first['msg']}"
-    except KeyboardInterrupt:
-        console.print("Stopped.")
-        sys.exit(130)
-    else:
-        return
+    console = _stderr()
     console.print("[bold red]error:[/]", end=" ")
     console.print(message, markup=False)
-    sys.exit(1)
 
 
 if __name__ == "__main__":

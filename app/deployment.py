@@ -13,6 +13,7 @@ from feast import FeatureView
 
 from app.domain import Catalog, ViewSpec
 from app.errors import ConfigurationError, NotFoundError
+from app.freshness.probe import Probe
 from app.materializing.materialize import Materializer
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
@@ -21,6 +22,7 @@ from app.stores.metadata import MetadataStore, open_metadata
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
 from app.stores.repo import FeastRepo, open_repo
+from app.stores.watermarks import StoredWatermarks
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,19 @@ def migrated_metadata(settings: Settings) -> MetadataStore:
             "The metadata database has not been migrated; run `freshet db upgrade`, or set FRESHET_AUTO_MIGRATE=true"
         )
     return metadata
+
+
+def freshness_probe(settings: Settings, online: FeastOnlineStore, metadata: MetadataStore, project: str) -> Probe:
+    """The probe of how fresh the data of an online store are."""
+    watermarks = StoredWatermarks(metadata, project)
+    return Probe(
+        online,
+        watermarks.moments,
+        settings.freshness_sample,
+        settings.freshness_interval,
+        settings.max_clock_skew,
+        now,
+    )
 
 
 @contextlib.contextmanager

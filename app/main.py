@@ -5,28 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
-import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
-from types import FrameType
 
 import structlog
 from fastapi import FastAPI
-from feast import FeatureView
 
 from app import metrics
-from app.api import catalog, exports, health, historical, online, problems, push, push_sources
+from app.api import catalog, exports, freshness, health, historical, online, problems, push, push_sources
 from app.api.direct import DirectApp
 from app.api.feast_wire import features, materializations, writes
 from app.api.state import AppState
 from app.api.threads import BoundedThreads, Probe
-from app.deployment import now
-from app.domain import Catalog, ViewSpec
+from app.deployment import freshness_probe, now
+from app.domain import ViewSpec
+from app.draining import drain_on_signals
 from app.errors import FreshetError
 from app.exports.destination import Destination
+from app.freshness.board import FreshnessBoard, monitored
+from app.freshness.monitor import SERVER, Monitor
 from app.jobs.counting import keep_counted
 from app.logs import configure_logs
 from app.materializing.materialize import Materializer
@@ -41,17 +40,19 @@ from app.pushing.push import Pusher
 from app.pushing.repair import Repair
 from app.pushing.takeover import Takeover
 from app.pushing.writing import GroupWriter
+from app.registry_catalogs import RegistryCatalogs
 from app.serving.refresh import PlanBook
 from app.settings import Settings
-from app.stores.catalog import RegistryReader
 from app.stores.history import FeastHistory
 from app.stores.jobs import JobRecords
+from app.stores.leases import StoredLeases
 from app.stores.metadata import open_metadata
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
 from app.stores.push_keys import PushKeys
 from app.stores.push_repairs import PushRepairs
 from app.stores.repo import FeastRepo, open_repo
+from app.stores.snapshots import StoredSnapshots
 from app.stores.watermarks import StoredWatermarks
 from app.threads import DaemonThreads, in_thread
 
@@ -66,40 +67,6 @@ _OBJECTS_PER_COLLECTION = 20_000
 _PATIENCE_AT_THE_END = 5.0
 
 log = structlog.get_logger(__name__)
-
-
-class RegistryCatalogs:
-    """Implements app.serving.refresh.CatalogSource; lets the store adapters take over each new catalog's views, and
-    tells the registry of finished materializations."""
-
-    def __init__(self, repo: FeastRepo, online: FeastOnlineStore, offline: FeastOfflineStore) -> None:
-        self._repo, self._reader = repo, RegistryReader(repo)
-        self._online, self._offline = online, offline
-        self._fingerprint: str | None = None
-        self._views: Mapping[str, FeatureView] = {}
-        # A file registry is kept in memory as one message, which must not be replaced while it is changed.
-        self._lock = threading.Lock()
-
-    def changed(self) -> Catalog | None:
-        """The catalog if the registry has changed since the last call, else None."""
-        with self._lock:
-            fingerprint = self._reader.fingerprint()
-            if fingerprint == self._fingerprint:
-                return None
-            snapshot = self._reader.read()
-            self._online.use(snapshot.feast_views, snapshot.catalog.views.values())
-            self._offline.use(snapshot.feast_views)
-            self._fingerprint, self._views = fingerprint, snapshot.feast_views
-            return snapshot.catalog
-
-    def feast_views(self) -> Mapping[str, FeatureView]:
-        """Feast's view objects of the last catalog, by `ViewSpec.stored_as`."""
-        return self._views
-
-    def record(self, view: ViewSpec, start: datetime, end: datetime) -> None:
-        """Tell the registry that the view has been materialized for this window."""
-        with self._lock:
-            self._repo.store.registry.apply_materialization(self._views[view.name], self._repo.project, start, end)
 
 
 def worker_app() -> FastAPI:
@@ -129,6 +96,15 @@ def create_app(settings: Settings) -> FastAPI:
         writer = GroupWriter(online_store, offline_store, due, now, coverage)
         push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
         jobs = JobRecords(metadata, repo.project)
+        board = FreshnessBoard(now, settings.freshness_interval)
+        probe = freshness_probe(settings, online_store, metadata, repo.project)
+        monitor = Monitor(
+            board,
+            lambda before: probe.look(monitored(plans.catalog), before),
+            StoredLeases(metadata, repo.project),
+            StoredSnapshots(metadata, repo.project),
+            SERVER,
+        )
         state = AppState(
             settings=settings,
             plans=plans,
@@ -142,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
                 patience=timedelta(seconds=settings.push_timeout),
             ),
             watermarks=StoredWatermarks(metadata, repo.project),
+            freshness=board,
             push_threads=push_threads,
             transform_threads=DaemonThreads("on-demand", _TRANSFORM_THREADS),
             materializations=Materializations(
@@ -177,9 +154,10 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
             asyncio.create_task(metrics.keep_flushed()),
             asyncio.create_task(keep_counted(jobs)),
+            asyncio.create_task(monitor.run()),
         ]
         renewing = asyncio.create_task(state.push_keys.keep_renewing())
-        restore = _drain_on_signals(state, settings.shutdown_delay)
+        restore = drain_on_signals(state, settings.shutdown_delay)
         # Everything built so far lives as long as the process: the collector need never look at it again.
         gc.collect()
         gc.freeze()
@@ -201,7 +179,7 @@ def create_app(settings: Settings) -> FastAPI:
             if waiting := len(due):
                 log.warning("rows ahead of the clock are not online yet; those not kept offline are lost", rows=waiting)
             state.push_threads.close()
-            await _release(coverage)
+            await asyncio.gather(_release(coverage), monitor.close())
             state.transform_threads.close()
             state.export_threads.close()
             state.order_threads.close()
@@ -223,7 +201,14 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for direct in (online.router, push.router, features.router, writes.router, materializations.router):
         app.include_direct_router(direct)
-    for router in (catalog.router, push_sources.router, historical.router, exports.router, health.router):
+    for router in (
+        catalog.router,
+        push_sources.router,
+        freshness.router,
+        historical.router,
+        exports.router,
+        health.router,
+    ):
         app.include_router(router)
     return app
 
@@ -250,31 +235,3 @@ async def _release(coverage: Coverage) -> None:
         await asyncio.wait_for(in_thread(coverage.release), _PATIENCE_AT_THE_END)
     except Exception:  # whatever it is, the rest must be closed all the same
         log.warning("another server will look whether every push has reached the online store")
-
-
-def _drain_on_signals(state: AppState, delay: float) -> Callable[[], object]:
-    """On SIGTERM turn /readyz to 503 first, and let uvicorn stop only after `delay` seconds; on Ctrl-C at once. Either
-    way those who follow an export are told to go: uvicorn would wait for them."""
-    loop = asyncio.get_running_loop()
-    terminate, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    if not callable(terminate) or not callable(interrupt):
-        return lambda: None
-
-    def drain(number: int, frame: FrameType | None) -> None:
-        if state.draining.active:
-            return
-        state.draining.active = True
-        log.info("stopping", seconds=delay)
-        loop.call_soon_threadsafe(loop.call_later, delay, terminate, number, frame)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        state.draining.active = True
-        interrupt(number, frame)
-
-    def restore() -> None:
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGINT, interrupt)
-
-    signal.signal(signal.SIGTERM, drain)
-    signal.signal(signal.SIGINT, stop)
-    return restore

@@ -183,6 +183,62 @@ PUSH_REPAIRS_OWED = SnapshotGauge(
 JOBS = SnapshotGauge("freshet_jobs", "Background jobs that are remembered, by kind and state.", ["kind", "state"])
 
 
+def _of_view(name: str, documentation: str, *labels: str) -> SnapshotGauge:
+    return SnapshotGauge(f"freshet_feature_view_{name}", documentation, ["project", "feature_view", *labels])
+
+
+VIEW_NEWEST_EVENT = _of_view(
+    "newest_event_timestamp_seconds", "The newest event timestamp of a view's online data that counts."
+)
+VIEW_WATERMARK = _of_view("watermark_timestamp_seconds", "Up to where a view's push source is declared complete.")
+VIEW_LAST_WRITE = _of_view("last_write_timestamp_seconds", "When rows of a view were last written online by Freshet.")
+VIEW_LAST_WRITE_ROWS = _of_view("last_write_rows", "How many rows that were.")
+VIEW_STALENESS = _of_view("staleness_seconds", "How long ago a view's data end. Never alert on it: it dies with us.")
+VIEW_SLA = _of_view("sla_seconds", "How old the data of a view may be, where it has an SLA.")
+VIEW_WARN = _of_view("warn_seconds", "From which age on to warn, where a view has an SLA.")
+VIEW_SLA_BREACHED = _of_view("sla_breached", "1 where the data of a view are older than its SLA or never came, else 0.")
+VIEW_STATUS = _of_view("status", "1 for the status that a view has.", "status")
+VIEW_ENTITY_AGE = _of_view(
+    "entity_age_seconds", "Ages of sampled entities of a view at the time of the probe, by quantile.", "quantile"
+)
+VIEW_SAMPLED_ENTITIES = _of_view("sampled_entities", "Entities of a view that the probe has looked at.")
+VIEW_BEYOND_SLA_RATIO = _of_view("beyond_sla_ratio", "The share of them that were older than the SLA.")
+VIEW_FUTURE_ENTITIES = _of_view("future_entities", "Those of them that are further in the future than clocks differ.")
+VIEW_INFO = _of_view("info", "1 for every view that is watched, with who answers for it.", "owner", "team")
+FRESHNESS_PROBE_LAST_SUCCESS = SnapshotGauge(
+    "freshet_freshness_probe_last_success_timestamp_seconds", "When the last freshness probe succeeded.", ["project"]
+)
+FRESHNESS_PROBE_INTERVAL = SnapshotGauge(
+    "freshet_freshness_probe_interval_seconds", "How often a freshness probe should succeed.", ["project"]
+)
+FRESHNESS_PROBE_DURATION = SnapshotGauge(
+    "freshet_freshness_probe_duration_seconds", "How long the last freshness probe took.", ["project"]
+)
+
+SNAPSHOT_METRICS: tuple[SnapshotGauge, ...] = (
+    PUSH_REPAIRS_OWED,
+    JOBS,
+    VIEW_NEWEST_EVENT,
+    VIEW_WATERMARK,
+    VIEW_LAST_WRITE,
+    VIEW_LAST_WRITE_ROWS,
+    VIEW_STALENESS,
+    VIEW_SLA,
+    VIEW_WARN,
+    VIEW_SLA_BREACHED,
+    VIEW_STATUS,
+    VIEW_ENTITY_AGE,
+    VIEW_SAMPLED_ENTITIES,
+    VIEW_BEYOND_SLA_RATIO,
+    VIEW_FUTURE_ENTITIES,
+    VIEW_INFO,
+    FRESHNESS_PROBE_LAST_SUCCESS,
+    FRESHNESS_PROBE_INTERVAL,
+    FRESHNESS_PROBE_DURATION,
+)
+"""What every process shows of the whole deployment."""
+
+
 class _OwnMetrics:
     """The metrics of all processes in the directory that are ours; Feast keeps some of its own in there, too."""
 
@@ -195,6 +251,6 @@ def exposition() -> bytes:
     """All metrics of this server, of every worker, in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_OwnMetrics())
-    registry.register(PUSH_REPAIRS_OWED)
-    registry.register(JOBS)
+    for metric in SNAPSHOT_METRICS:
+        registry.register(metric)
     return generate_latest(registry)

@@ -121,6 +121,13 @@ class Settings(BaseSettings):
     one that has missed five is taken for dead: what it left is brought online from the offline store, and a push with
     an Idempotency-Key that it was at is finished by the next who sends it. The same on all servers of a project."""
 
+    freshness_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)
+    """Time between looks at how fresh the online data of all views are (seconds, 5m or PT5M). One process of a
+    deployment looks; the same on all of them."""
+
+    freshness_sample: int = Field(default=1000, gt=0, le=100_000)
+    """Entities of each view that such a look samples in the online store."""
+
     exports_dir: str | None = None
     """Where the spines and results of exports are kept: a folder, or a URL such as s3://bucket/folder?region=eu-1, that
     all servers and workers reach. Default: `exports` in the data folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,12 +15,14 @@ from starlette.types import Receive, Scope
 from app import metrics
 from app.api.direct import DirectRoute, read_body
 from app.api.json_body import decode_body, described_body
-from app.api.online_query import PARAMETERS, OnlineQuery, parse_query_string
+from app.api.online_freshness import with_freshness
+from app.api.online_query import INCLUDE, PARAMETERS, OnlineQuery, asks_for_freshness, parse_query_string
 from app.api.problems import RESPONSES, documented
 from app.api.state import AppState, state_of_scope
 from app.domain import ValueStatus
 from app.durations import parse_duration
 from app.errors import FieldError, InvalidRequestError
+from app.freshness.view import FreshnessStatus
 from app.serving.encode import encode_many, encode_one, encode_part, encode_row
 from app.serving.plan import ServingPlan
 from app.serving.reader import read_features
@@ -36,6 +38,15 @@ _MANY_ROWS = 500
 _READ_DURATION = metrics.HotHistogram(metrics.ONLINE_READ_DURATION)
 
 
+class IncludedFreshness(BaseModel):
+    """How fresh the data of one view are as a whole, on request (include=freshness)."""
+
+    status: FreshnessStatus
+    staleness_seconds: float | None
+    sla_seconds: float | None
+    newest_event_timestamp: datetime | None
+
+
 class OneEntity(BaseModel):
     """The features of one entity. Only PRESENT values carry one, unless on_stale=serve was asked for."""
 
@@ -44,6 +55,7 @@ class OneEntity(BaseModel):
     features: dict[str, JsonValue]
     statuses: dict[str, ValueStatus]
     event_timestamps: dict[str, str | None]
+    freshness: dict[str, IncludedFreshness] = {}
 
 
 class ManyEntities(BaseModel):
@@ -54,6 +66,7 @@ class ManyEntities(BaseModel):
     values: list[list[JsonValue]]
     statuses: list[list[ValueStatus]]
     event_timestamps: dict[str, list[str | None]]
+    freshness: dict[str, IncludedFreshness] = {}
 
 
 @router.get(
@@ -71,7 +84,8 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     plan.names(options.full_feature_names)
     checked = check_query(plan, parameters, options.max_staleness, options.on_stale)
     row = await _read_row(state, plan, checked)
-    return encode_one(plan, checked.entities, row, options.full_feature_names)
+    answer = encode_one(plan, checked.entities, row, options.full_feature_names)
+    return with_freshness(answer, plan, state.freshness) if options.include else answer
 
 
 @router.post(
@@ -79,12 +93,14 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
     summary="Features of many entities",
     response_model=ManyEntities,
     responses={**RESPONSES, 413: documented("The body is longer than FRESHET_MAX_BODY_BYTES")},
-    openapi_extra=described_body(
-        OnlineQuery, {"feature_service": "assistant_v1", "entities": {"user_id": ["u1", "u2"]}}
-    ),
+    openapi_extra={
+        "parameters": [INCLUDE],
+        **described_body(OnlineQuery, {"feature_service": "assistant_v1", "entities": {"user_id": ["u1", "u2"]}}),
+    },
 )
 async def post_online_features(scope: Scope, receive: Receive) -> bytes:
     state = state_of_scope(scope)
+    freshness = asks_for_freshness(scope["query_string"]) if scope["query_string"] else False
     query = decode_body(await read_body(receive, state.settings.max_body_bytes), OnlineQuery)
 
     def check() -> tuple[ServingPlan, OnlineRequest]:
@@ -96,8 +112,10 @@ async def post_online_features(scope: Scope, receive: Receive) -> bytes:
     big = is_big(query.features, *query.entities.values(), *query.request_data.values())
     plan, checked = await in_thread(check) if big else check()
     if checked.rows == 1:
-        return encode_row(plan, checked.entities, await _read_row(state, plan, checked))
-    return await _read_many(state, plan, checked)
+        answer = encode_row(plan, checked.entities, await _read_row(state, plan, checked))
+    else:
+        answer = await _read_many(state, plan, checked)
+    return with_freshness(answer, plan, state.freshness) if freshness or query.include else answer
 
 
 async def _read_row(state: AppState, plan: ServingPlan, checked: OnlineRequest) -> OnlineRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
@@ -13,6 +14,13 @@ from app.api.json_body import decode_json, struct_schema
 from app.domain import OnStale
 from app.durations import parse_duration
 from app.errors import FieldError, InvalidRequestError
+
+
+class Include(enum.StrEnum):
+    """What may be added to an answer."""
+
+    FRESHNESS = "freshness"
+    """How fresh the data of each view that was read are as a whole."""
 
 
 class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,6 +42,13 @@ class OnlineQuery(msgspec.Struct, forbid_unknown_fields=True):
         ),
     ] = None
     on_stale: OnStale = OnStale.NULL
+    include: Annotated[
+        list[Include],
+        msgspec.Meta(
+            description="freshness: tell how fresh the data of each view that was read are as a whole.",
+            extra_json_schema={"items": {"type": "string", "enum": [entry.value for entry in Include]}},
+        ),
+    ] = []
 
 
 _LONG = 2**20
@@ -60,6 +75,24 @@ class GetOptions(msgspec.Struct):
     full_feature_names: bool = False
     max_staleness: timedelta | None = None
     on_stale: OnStale = OnStale.NULL
+    include: Include | None = None
+
+
+_CHOICES: dict[str, type[enum.StrEnum]] = {"on_stale": OnStale, "include": Include}
+
+
+def asks_for_freshness(query: bytes) -> bool:
+    """Whether the query string of a POST does, whose other options are in its body. Raises InvalidRequestError."""
+    for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name == "include":
+            if text != Include.FRESHNESS:
+                raise InvalidRequestError("The request is not valid", [FieldError(name, _expected(Include))])
+            return True
+    return False
+
+
+def _expected(choices: type[enum.StrEnum]) -> str:
+    return f"must be one of {', '.join(choices)}"
 
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -83,19 +116,28 @@ def parse_query_string(query: bytes) -> tuple[Sequence[tuple[str, str]], GetOpti
                 options.full_feature_names = _TRUTH[text.lower()]
             elif name == "on_stale":
                 options.on_stale = OnStale(text)
+            elif name == "include":
+                options.include = Include(text)
             elif name == "max_staleness":
                 options.max_staleness = parse_duration(text)
         except KeyError:
             faults.append(FieldError(name, "must be true or false"))
         except ValueError as error:
-            choices = ", ".join(OnStale)
-            faults.append(FieldError(name, f"must be one of {choices}" if name == "on_stale" else str(error)))
+            choices = _CHOICES.get(name)
+            faults.append(FieldError(name, _expected(choices) if choices else str(error)))
     if faults:
         raise InvalidRequestError("The request is not valid", faults)
     return [pair for pair in pairs if pair[0] not in _OPTIONS], options
 
 
 _OPTIONS = frozenset(GetOptions.__struct_fields__)
+INCLUDE: dict[str, Any] = {
+    "name": "include",
+    "in": "query",
+    "schema": {"type": "string", "enum": [entry.value for entry in Include]},
+    "description": "Tell how fresh the data of each view that was read are as a whole.",
+}
+"""The parameter of both calls, for OpenAPI."""
 PARAMETERS: list[dict[str, Any]] = [
     {"name": "feature_service", "in": "path", "required": True, "schema": {"type": "string"}},
     {
@@ -125,5 +167,6 @@ PARAMETERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "enum": [entry.value for entry in OnStale], "default": OnStale.NULL.value},
         "description": "What to do with a value that is too old.",
     },
+    INCLUDE,
 ]
 """The parameters of the GET, for OpenAPI."""

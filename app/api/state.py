@@ -12,6 +12,7 @@ from starlette.types import Scope
 from app.api.threads import BoundedThreads, Probe
 from app.exports.destination import Destination
 from app.exports.ports import OfflineHistory
+from app.freshness.board import FreshnessBoard
 from app.job import JobOrders
 from app.materializing.running import Materializations
 from app.pushing.groups import PushGroups
@@ -40,6 +41,7 @@ class AppState:
     push_groups: PushGroups
     push_keys: IdempotentPushes
     watermarks: Watermarks
+    freshness: FreshnessBoard
     push_threads: BoundedThreads
     transform_threads: DaemonThreads
     materializations: Materializations

@@ -1,9 +1,12 @@
 -- Compare-and-set of feature rows, atomically, in Feast's own hash layout (rule 4).
 --
--- KEYS[i]  the entity hash of row i
+-- KEYS[i]  the entity hash of row i; after those of the rows the hash of the marks, if a mark is to be kept
 -- ARGV[1]  expiry of the hash in seconds, 0 for none
 -- ARGV[2]  name of the event timestamp field, `_ts:<view>`
 -- ARGV[3]  name of our clock field, `_fc:<view>`: the bytes of the event timestamp, then those of the created one
+-- ARGV[4]  name of the view in the hash of the marks, '' where none is to be kept (see marks.lua, which comes before)
+-- ARGV[5]  newest event timestamp of the rows, for the mark, in microseconds since 1970
+-- ARGV[6]  the writer's clock, likewise
 -- then the names of the n feature fields
 -- then n + 2 columns: event timestamps, created timestamps (an empty one is none), and the values of each feature. A
 -- column is the lengths of its cells, one per row, as little-endian 32-bit integers, and then the cells themselves.
@@ -71,8 +74,9 @@ local function stored_created(clock, event)
   return sub(clock, after)
 end
 
-local rows = #KEYS
-local features = (#ARGV - 5) / 2
+local marked = ARGV[4] ~= ''
+local rows = marked and #KEYS - 1 or #KEYS
+local features = (#ARGV - 8) / 2
 
 local format = '<' .. string.rep('I4', rows)
 
@@ -89,8 +93,8 @@ end
 
 local fields, columns = {}, {}
 for j = 1, features do
-  fields[j] = ARGV[3 + j]
-  columns[j] = column(ARGV[5 + features + j])
+  fields[j] = ARGV[6 + j]
+  columns[j] = column(ARGV[8 + features + j])
 end
 
 local function same(key, row)
@@ -111,20 +115,23 @@ local function decide(key, row, event, created)
 end
 
 local expiry = tonumber(ARGV[1])
-local events, all_created = column(ARGV[4 + features]), column(ARGV[5 + features])
+local events, all_created = column(ARGV[7 + features]), column(ARGV[8 + features])
 -- What HSET takes: the names stay, the values change from row to row.
 local cells = {ARGV[2], '', ARGV[3], ''}
 for j = 1, features do cells[3 + 2 * j] = fields[j] end
-local outcomes = {}
-for i, key in ipairs(KEYS) do
+local outcomes, applied = {}, 0
+for i = 1, rows do
+  local key = KEYS[i]
   local event, created = events[i], all_created[i]
   local outcome = decide(key, i, event, created)
   if outcome == 1 then
     cells[2], cells[4] = event, event .. created
     for j = 1, features do cells[4 + 2 * j] = columns[j][i] end
     redis.call('HSET', key, unpack(cells))
+    applied = applied + 1
   end
   if outcome > 0 and expiry > 0 then redis.call('EXPIRE', key, expiry) end
   outcomes[i] = outcome
 end
+if marked and applied > 0 then keep_mark(KEYS[rows + 1], ARGV[4], ARGV[5], ARGV[6], applied) end
 return outcomes

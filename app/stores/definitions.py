@@ -20,8 +20,9 @@ from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
 from feast.repo_contents import RepoContents
 from feast.repo_operations import get_repo_files, parse_repo
 
-from app.errors import ConfigurationError, FreshetError, StoreUnavailableError, one_line
+from app.errors import ConfigurationError, FieldError, FreshetError, StoreUnavailableError, one_line
 from app.settings import Settings
+from app.sla import sla_faults
 from app.stores.repo import FeastRepo
 from app.stores.versions import keep_numbers
 
@@ -40,9 +41,10 @@ def apply_definitions(repo: FeastRepo, settings: Settings) -> list[Change]:
 
     Nothing is written when nothing differs. Objects that the repo no longer has stay in the registry, with their data:
     removing them is a decision of its own, not a side effect. Raises ConfigurationError for definitions that cannot
-    be imported or that Feast refuses.
+    be imported, that Feast refuses, or whose tags mean nothing.
     """
     contents = read_definitions(repo, settings)
+    _check_tags(repo, contents)
     try:
         with _inside(repo, settings):
             changes = _changes(repo, contents)
@@ -96,6 +98,13 @@ def _views(contents: RepoContents) -> list[Any]:
         *contents.stream_feature_views,
         *contents.label_views,
     ]
+
+
+def _check_tags(repo: FeastRepo, contents: RepoContents) -> None:
+    """Raise ConfigurationError that names every tag of a view which promises something that makes no sense."""
+    faults = [FieldError(view.name, fault) for view in _views(contents) for fault in sla_faults(view.tags or {})]
+    if faults:
+        raise ConfigurationError(f"{repo.path}: tags that cannot be; nothing was applied", faults)
 
 
 def _objects(contents: RepoContents) -> list[Any]:

@@ -15,10 +15,12 @@ from feast import FeatureView
 
 from app.domain import PushOutcome, ViewSpec, to_microseconds
 from app.errors import NotFoundError
+from app.freshness.ports import ViewSample, WriteMark
 from app.planning.selection import ViewRead
 from app.pushing.batch import RowBatch
 from app.serving.ports import PreparedRead
 from app.stores.compare import Stored, judge
+from app.stores.marks import Mark, newest_of, now_in_microseconds
 from app.stores.protos import FeastRow, decode_row, encode_rows
 from app.stores.reads import open_reads
 from app.stores.repo import FeastRepo
@@ -26,7 +28,8 @@ from app.stores.rows import RowEncoder
 
 
 class FeastOnlineStore:
-    """Implements app.serving.ports.OnlineReader and app.pushing.ports.OnlineWriter."""
+    """Implements OnlineReader of app.serving.ports, OnlineWriter of app.pushing.ports, and OnlineSampler of
+    app.freshness.ports."""
 
     def __init__(self, repo: FeastRepo, online_timeout: float) -> None:
         self._config = repo.store.config
@@ -38,6 +41,8 @@ class FeastOnlineStore:
         self._encoders: dict[str, RowEncoder] = {}
         """By `ViewSpec.stored_as`; each is made when it is first needed, and again when the view has changed."""
         self._lock = threading.Lock()
+        self._marks: dict[str, Mark] = {}
+        """Of stores that are not ours, by `ViewSpec.stored_as`: what this process has written."""
 
     def use(self, views: Mapping[str, FeatureView], specs: Iterable[ViewSpec] = ()) -> None:
         """Take over Feast's view objects of a new catalog, by `ViewSpec.stored_as`, and all views of it; called before
@@ -63,7 +68,9 @@ class FeastOnlineStore:
             return outcomes
         data = encode_rows(view, batch)
         with self._lock:
-            return self._guarded_write(table, data)
+            outcomes = self._guarded_write(table, data)
+            self._keep_mark(view, batch, outcomes.count(PushOutcome.APPLIED))
+            return outcomes
 
     def _encoder(self, view: ViewSpec) -> RowEncoder:
         encoder = self._encoders.get(view.stored_as)
@@ -94,6 +101,33 @@ class FeastOnlineStore:
         if winners:
             self._store.online_write_batch(self._config, table, list(winners.values()), None)
         return outcomes
+
+    def _keep_mark(self, view: ViewSpec, batch: RowBatch, applied: int) -> None:
+        if applied:
+            now = now_in_microseconds()
+            mark, before = Mark(newest_of(batch.event, now), now, applied), self._marks.get(view.stored_as)
+            self._marks[view.stored_as] = mark if before is None else before.merged(mark)
+
+    def sample(self, views: Sequence[ViewSpec], entities: int) -> dict[str, ViewSample]:
+        """See app.freshness.ports.OnlineSampler. Stores that are not ours cannot be looked into."""
+        if not hasattr(self._store, "sample"):
+            return {}
+        found: dict[str, ViewSample] = self._store.sample(self._config, self._tables(views), entities)
+        return found
+
+    def marks(self, views: Sequence[ViewSpec]) -> dict[str, WriteMark]:
+        """See app.freshness.ports.OnlineSampler. Of a store that is not ours only what this process has written."""
+        tables = self._tables(views)
+        if hasattr(self._store, "marks"):
+            marks = self._store.marks(self._config, [table for _, table in tables])
+        else:
+            marks = [self._marks.get(view.stored_as) for view, _ in tables]
+        found = zip((view.name for view, _ in tables), marks, strict=True)
+        return {name: mark.in_time() for name, mark in found if mark is not None}
+
+    def _tables(self, views: Sequence[ViewSpec]) -> list[tuple[ViewSpec, FeatureView]]:
+        """Those that the catalog in force still has."""
+        return [(view, self._views[view.stored_as]) for view in views if view.stored_as in self._views]
 
     def ping(self) -> None:
         """Raise StoreUnavailableError unless the store answers; a store that is not ours is taken at its word."""

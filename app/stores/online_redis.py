@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import redis
@@ -22,16 +20,19 @@ from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
-from app.domain import PushOutcome
+from app.domain import PushOutcome, ViewSpec
+from app.freshness.ports import ViewSample
 from app.stores import redis_clients
 from app.stores.encoders import encode_times
+from app.stores.marks import Mark, newest_of, now_in_microseconds
 from app.stores.protos import FeastRow, Progress, decode_timestamp
 from app.stores.redis_errors import store_errors
 from app.stores.redis_keys import project_keys
+from app.stores.redis_marks import MarksApart, marks_key, read_marks
+from app.stores.redis_samples import RedisSampler
+from app.stores.redis_scripts import Run, evaluate, feature_names
 from app.stores.rows import EncodedRows, from_feast
 
-_SCRIPT = (Path(__file__).parent / "compare.lua").read_text(encoding="utf-8")
-_SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _OUTCOMES = {1: PushOutcome.APPLIED, 0: PushOutcome.LATE, 2: PushOutcome.DUPLICATE}
 # Long scripts hold up every other client; a hundred rows take Redis well under a millisecond.
 _ROWS_PER_SCRIPT = 100
@@ -57,6 +58,8 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         super().__init__()
         self._clients: dict[float, Any] = {}
         self._connecting = threading.Lock()
+        self._marks_apart = MarksApart()
+        self._sampler = RedisSampler()
 
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> Any:
         return self._client_within(online_store_config, online_store_config.read_timeout)
@@ -100,26 +103,63 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         self.online_write_batch(config, table, data, progress)
 
     def write_rows(self, config: RepoConfig, table: FeatureView, rows: EncodedRows) -> list[PushOutcome]:
-        """Compare-and-set of every row; each is atomic in Redis, against every other writer that uses this script."""
+        """Compare-and-set of every row; each is atomic in Redis, against every other writer that uses this script.
+        The view's mark is kept with them, on a Cluster after them."""
         store = config.online_store
-        view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+        view, now = _stored_name(config, table), now_in_microseconds()
         # A Cluster wants all keys of one script in one slot, and a node of it may hang: there it is a script per row,
         # one after the other.
         alone = store.redis_type == stock.RedisType.redis_cluster
         step, together = (1, 1) if alone else (_ROWS_PER_SCRIPT, _SCRIPTS_AT_ONCE * _ROWS_PER_SCRIPT)
         project = config.project.encode()
         keys = [key + project for key in rows.keys]
-        names = [store.key_ttl_seconds or 0, *_names(view, rows.features)]
+        names = [store.key_ttl_seconds or 0, f"_ts:{view}", f"_fc:{view}"]
+        features = feature_names(view, rows.features)
         columns = [encode_times(rows.event), encode_times(rows.created), *rows.cells]
+        marks = marks_key(config.project)
+
+        def run(start: int, stop: int) -> Run:
+            mark = ("", 0, 0) if alone else (view, newest_of(rows.event[start:stop], now), now)
+            cells = [column.packed(start, stop) for column in columns]
+            return [*keys[start:stop], *([] if alone else [marks])], [*names, *mark, *features, *cells]
+
         outcomes: list[PushOutcome] = []
-        with self._using(store, store.write_timeout) as client:
-            for first in range(0, len(keys), together):
-                runs = [
-                    (keys[start : start + step], [*names, *(cells.packed(start, start + step) for cells in columns)])
-                    for start in range(first, min(first + together, len(keys)), step)
-                ]
-                outcomes += [_OUTCOMES[reply] for replies in _evaluate(client, runs) for reply in replies]
+        try:
+            with self._using(store, store.write_timeout) as client:
+                for first in range(0, len(keys), together):
+                    last = min(first + together, len(keys))
+                    runs = [run(start, min(start + step, last)) for start in range(first, last, step)]
+                    outcomes += [_OUTCOMES[reply] for replies in evaluate(client, runs) for reply in replies]
+        finally:
+            if alone and (applied := outcomes.count(PushOutcome.APPLIED)):
+                mark = Mark(newest_of(rows.event[: len(outcomes)], now), now, applied)
+                # By the short timeout: the rows have been written, and the node of the marks may be another one.
+                connect = functools.partial(self._client_within, store, store.read_timeout)
+                self._marks_apart.keep(connect, config.project, view, mark)
         return outcomes
+
+    def sample(
+        self, config: RepoConfig, views: Sequence[tuple[ViewSpec, FeatureView]], entities: int
+    ) -> dict[str, ViewSample]:
+        """See app.freshness.ports.OnlineSampler."""
+        store = config.online_store
+        stored = {_stored_name(config, table): view for view, table in views}
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(store_errors())
+            if store.redis_type == stock.RedisType.redis_cluster:
+                # One of its own, which knows the nodes of this moment.
+                client = redis_clients.connect(store, store.write_timeout)
+                stack.callback(redis_clients.close, client)
+            else:
+                client = self._client_within(store, store.write_timeout)
+            version = config.entity_key_serialization_version
+            return self._sampler.sample(client, config.project, version, stored, entities, store.write_timeout)
+
+    def marks(self, config: RepoConfig, tables: Sequence[FeatureView]) -> list[Mark | None]:
+        """What writers have left for each of these views. Raises StoreUnavailableError."""
+        store = config.online_store
+        with self._using(store, store.write_timeout) as client:
+            return read_marks(client, config.project, [_stored_name(config, table) for table in tables])
 
     def online_read(
         self,
@@ -129,7 +169,7 @@ class RedisOnlineStore(stock.RedisOnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
         """Rows in the order of the keys, (None, None) where there is none; timestamps are aware, in UTC."""
-        view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+        view = _stored_name(config, table)
         names = requested_features or [feature.name for feature in table.features]
         fields = [f"_ts:{view}", *(_mmh3(f"{view}:{name}") for name in names)]
         keys = self._generate_redis_keys_for_entities(config, entity_keys)
@@ -147,12 +187,21 @@ class RedisOnlineStore(stock.RedisOnlineStore):
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
         """Feast's removal of a view: its fields in every hash of this project, and hashes that hold no other view's."""
         client = self._client_within(config.online_store, config.online_store.write_timeout)
-        view = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+        view = _stored_name(config, table)
         fields = [f"_ts:{view}", f"_fc:{view}", *(_mmh3(f"{view}:{feature.name}") for feature in table.features)]
         with store_errors():
             for key in project_keys(client, table.join_keys, config.project):
                 # Redis removes a hash with its last field.
                 client.hdel(key, *fields)
+            client.hdel(marks_key(config.project), view)
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Any) -> None:
+        """Feast's teardown, and the marks of these views."""
+        super().teardown(config, tables, entities)
+        client = self._client_within(config.online_store, config.online_store.write_timeout)
+        with store_errors():
+            if tables:
+                client.hdel(marks_key(config.project), *(_stored_name(config, table) for table in tables))
 
     def ping(self, config: RepoConfig) -> None:
         """Raise StoreUnavailableError unless Redis answers within the read timeout; of a Cluster one master must."""
@@ -179,33 +228,8 @@ class RedisOnlineStore(stock.RedisOnlineStore):
                 raise
 
 
-def _evaluate(client: Any, runs: Sequence[tuple[Sequence[bytes], Sequence[bytes | int]]]) -> list[list[int]]:
-    """Run the script, for each of these keys and arguments, where the keys are: all are sent before a reply is awaited.
-
-    redis-py's own would load the script into every master first, hung ones included.
-    """
-    if len(runs) == 1:
-        ((keys, arguments),) = runs
-        try:
-            return [client.evalsha(_SCRIPT_SHA, len(keys), *keys, *arguments)]
-        except redis.exceptions.NoScriptError:
-            return [client.eval(_SCRIPT, len(keys), *keys, *arguments)]
-    with client.pipeline(transaction=False) as pipe:
-        for keys, arguments in runs:
-            pipe.evalsha(_SCRIPT_SHA, len(keys), *keys, *arguments)
-        replies = pipe.execute(raise_on_error=False)
-    for place, (keys, arguments) in enumerate(runs):
-        if isinstance(replies[place], redis.exceptions.NoScriptError):
-            replies[place] = client.eval(_SCRIPT, len(keys), *keys, *arguments)
-        elif isinstance(replies[place], Exception):
-            raise replies[place]
-    return replies
-
-
-@functools.lru_cache(maxsize=1000)
-def _names(view: str, features: tuple[str, ...]) -> tuple[bytes, ...]:
-    """The hash fields of a view as compare.lua wants them: its two times, then its features."""
-    return (f"_ts:{view}".encode(), f"_fc:{view}".encode(), *(_mmh3(f"{view}:{name}") for name in features))
+def _stored_name(config: RepoConfig, table: FeatureView) -> str:
+    return str(compute_versioned_name(table, config.registry.enable_online_feature_view_versioning))
 
 
 def _row(names: Sequence[str], reply: Sequence[bytes | None]) -> tuple[datetime | None, dict[str, ValueProto] | None]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import queue
 import sqlite3
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig
@@ -21,12 +23,17 @@ from feast.infra.online_stores.helpers import compute_table_id, extract_text_and
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
-from app.domain import PushOutcome, to_moment
-from app.errors import StoreUnavailableError
+from app.domain import PushOutcome, ViewSpec, to_moment
+from app.errors import NotServableError, StoreUnavailableError
+from app.freshness.ports import ViewSample
 from app.stores.compare import Stored, judge
+from app.stores.key_readers import KeyReader
+from app.stores.marks import Mark, newest_of, now_in_microseconds
 from app.stores.protos import FeastRow, Progress
 from app.stores.rows import EncodedRows, from_feast
 from app.stores.sqlite_clock import clock_cell, clock_of, exact_moment, exact_row, stock_created, stock_seconds
+from app.stores.sqlite_marks import keep_mark, read_mark
+from app.stores.sqlite_samples import sample_table
 
 # SQLite's default limit of bound parameters is 32,766; three per row leave room.
 _KEYS_PER_QUERY = 5_000
@@ -93,7 +100,45 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
                 if outcome is PushOutcome.APPLIED:
                     stored[key] = winners[key] = row
             self._upsert(connection, name, clock, winners)
+            if winners:
+                now = now_in_microseconds()
+                mark = Mark(newest_of(rows.event, now), now, outcomes.count(PushOutcome.APPLIED))
+                keep_mark(connection, _quoted(name), mark)
         return outcomes
+
+    def sample(
+        self, config: RepoConfig, views: Sequence[tuple[ViewSpec, FeatureView]], entities: int
+    ) -> dict[str, ViewSample]:
+        """See app.freshness.ports.OnlineSampler. A view without a table is left out."""
+        found: dict[str, ViewSample] = {}
+        version = config.entity_key_serialization_version
+        with self._looking(config) as connection:
+            for view, table in views:
+                with _if_there():
+                    reader = KeyReader(view.join_keys, version)
+                    name = _quoted(_table_name(config, table))
+                    found[view.name] = sample_table(connection, name, clock_of(table), reader, entities)
+        return found
+
+    def marks(self, config: RepoConfig, tables: Sequence[FeatureView]) -> list[Mark | None]:
+        """What writers have left for each of these views. Raises StoreUnavailableError."""
+        found: list[Mark | None] = []
+        with self._looking(config) as connection:
+            for table in tables:
+                found.append(None)
+                with _if_there():
+                    found[-1] = read_mark(connection, _quoted(_table_name(config, table)))
+        return found
+
+    @contextlib.contextmanager
+    def _looking(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:
+        """A connection that cannot write, for this while alone: it comes seldom."""
+        path = urllib.request.pathname2url(str(Path(self._get_db_path(config)).absolute()))
+        with (
+            _errors(),
+            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", _READ_PATIENCE, uri=True)) as connection,
+        ):
+            yield connection
 
     @staticmethod
     def _upsert(connection: sqlite3.Connection, name: str, clock: str, rows: Mapping[bytes, Stored]) -> None:
@@ -233,6 +278,18 @@ def _table_name(config: RepoConfig, table: FeatureView) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+@contextlib.contextmanager
+def _if_there() -> Iterator[None]:
+    """Passes over a view whose table has not been made, or whose keys Feast cannot serialize: it has no rows."""
+    try:
+        yield
+    except NotServableError:
+        return
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
 
 
 @contextlib.contextmanager

@@ -21,10 +21,19 @@ def project_keys(client: Any, join_keys: Sequence[str], project: str) -> Iterato
     """The keys of one project under these join keys."""
     prefix = bytes(serialize_entity_key_prefix(list(join_keys)))
     # The prefix is binary, and what is a character of a pattern in it must stand for itself.
-    pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", prefix) + b"*" + project.encode()
+    pattern = _literal(prefix) + b"*" + _literal(project.encode())
     for key in client.scan_iter(pattern, count=1000):
         if _rest(key, len(prefix), len(join_keys)) == project.encode():
             yield key
+
+
+def ending_pattern(project: str) -> bytes:
+    """What all keys of a project match, and some of others."""
+    return b"*" + _literal(project.encode())
+
+
+def _literal(text: bytes) -> bytes:
+    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)
 
 
 def _rest(key: bytes, at: int, values: int) -> bytes | None:

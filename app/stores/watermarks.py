@@ -60,3 +60,7 @@ class StoredWatermarks:
         with self._metadata.begin() as connection:
             rows = connection.execute(query).all()
         return {source: Watermark(utc(watermark), utc(updated)) for source, watermark, updated in rows}
+
+    def moments(self) -> dict[str, datetime]:
+        """Up to where push sources are complete (UTC), by name."""
+        return {source: watermark.moment for source, watermark in self.kept().items()}

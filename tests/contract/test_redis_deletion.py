@@ -18,6 +18,7 @@ from app.stores.definitions import apply_definitions
 from app.stores.online import FeastOnlineStore
 from app.stores.protos import encode_key
 from app.stores.redis_keys import project_keys
+from app.stores.redis_marks import marks_key
 from app.stores.repo import FeastRepo, open_repo
 from tests.contract.reading import read_rows
 from tests.contract.writing import WriteRow, batch_of
@@ -82,7 +83,7 @@ def lab(tmp_path: Path, empty_redis: Redis) -> Iterator[Callable[[str], Lab]]:
         one.repo.close()
 
 
-def test_teardown_of_lab_keeps_the_keys_of_mylab(lab: Callable[[str], Lab]) -> None:
+def test_teardown_of_lab_keeps_the_keys_of_mylab(lab: Callable[[str], Lab], empty_redis: Redis) -> None:
     mine, others, shortest = lab("lab"), lab("mylab"), lab("ab")
     for one in (mine, others, shortest):
         one.write("c", "xmy", "xl")
@@ -92,6 +93,8 @@ def test_teardown_of_lab_keeps_the_keys_of_mylab(lab: Callable[[str], Lab]) -> N
     for one in (others, shortest):
         assert one.trips("c", "xmy", "xl") == [True, True, True]
         assert one.drivers()
+    with empty_redis.client() as client:
+        assert set(client.scan_iter(b"freshet:*")) == {marks_key("mylab"), marks_key("ab")}
 
 
 def test_a_removed_view_takes_its_own_rows_only(lab: Callable[[str], Lab], empty_redis: Redis) -> None:
@@ -103,8 +106,11 @@ def test_a_removed_view_takes_its_own_rows_only(lab: Callable[[str], Lab], empty
     assert mine.drivers()
     assert others.trips("c", "xmy") == [True, True]
     with empty_redis.client() as client:
-        # Nothing of the view is left behind, our clock field included.
-        assert len(list(client.scan_iter())) == 1 + 3
+        # Nothing of the view is left behind, our clock field and its mark included.
+        marks = {marks_key("lab"), marks_key("mylab")}
+        assert len(set(client.scan_iter()) - marks) == 1 + 3
+        assert client.hkeys(marks_key("lab")) == [b"drivers"]
+        assert sorted(client.hkeys(marks_key("mylab"))) == [b"drivers", b"trips"]
 
 
 def test_a_view_that_shares_its_hash_leaves_the_other_one(lab: Callable[[str], Lab]) -> None:
