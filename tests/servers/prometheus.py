@@ -30,6 +30,15 @@ class PrometheusServer(LocalServer):
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
+    def write(self, name: str, text: str) -> None:
+        """Replace one of the files at once, as service discovery does."""
+        if self.workspace is None:
+            raise ServerError("the server is used outside of its with block")
+        beside = self.workspace / f"{name}.new"
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(0o644)
+        beside.replace(self.workspace / name)
+
     def query(self, expr: str) -> list[dict[str, Any]]:
         """The series of an instant query, as {metric: labels, value: [time, text]}."""
         return list(self._get("query", query=expr)["result"])
