@@ -88,7 +88,7 @@ def _rules() -> dict[str, str]:
 
 
 class Traffic:
-    """Pushes and reads, several a second, of a server, until it is closed. `clicking`: whether `clicks` is pushed to."""
+    """Pushes to a server and reads, several a second, until it is closed. `clicking`: whether `clicks` is pushed to."""
 
     def __init__(self, server: FreshetServer) -> None:
         self._server = server
