@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from app.settings import Settings
-from app.stores import jobs, leases, push_keys, push_repairs, snapshots, watermarks  # noqa: F401 - their tables
+from app.stores import job_totals, jobs, leases, push_keys, push_repairs, snapshots, watermarks  # noqa: F401 - their tables
 from app.stores.metadata import Base
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.snapshot_metrics import SnapshotCounter, SnapshotGauge, SnapshotHistogram
 
 _FLUSH_INTERVAL = 0.25
 
@@ -207,43 +209,15 @@ async def keep_flushed() -> None:
         flush()
 
 
-class SnapshotGauge:
-    """A gauge over the whole deployment, of which every process has the same snapshot in memory: whichever worker is
-    scraped, it shows it, and there is no file that could outlive a killed one. Without a snapshot it is left out."""
-
-    def __init__(self, name: str, documentation: str, labels: Sequence[str] = ()) -> None:
-        self._name = name
-        self._documentation = documentation
-        self.labels = tuple(labels)
-        self._values: Mapping[tuple[str, ...], float] = {}
-
-    def set(self, value: float | None) -> None:
-        """Show this from now on; None: nothing is known. For a gauge without labels."""
-        self._values = {} if value is None else {(): value}
-
-    def set_all(self, values: Mapping[tuple[str, ...], float]) -> None:
-        """Show these from now on, by the values of the labels, and no others."""
-        self._values = dict(values)
-
-    def describe(self) -> Iterable[Metric]:
-        """The metric without its values."""
-        return [GaugeMetricFamily(self._name, self._documentation, labels=self.labels)]
-
-    def collect(self) -> Iterable[Metric]:
-        """The metric as it is now."""
-        values = self._values
-        if not values:
-            return []
-        family = GaugeMetricFamily(self._name, self._documentation, labels=self.labels)
-        for labels, value in sorted(values.items()):
-            family.add_metric(labels, value)
-        return [family]
-
-
 PUSH_REPAIRS_OWED = SnapshotGauge(
     "freshet_push_repairs_owed", "Push sources with rows that are kept offline and not yet online, over all servers."
 )
 JOBS = SnapshotGauge("freshet_jobs", "Background jobs that are remembered, by kind and state.", ["kind", "state"])
+JOBS_ENDED = SnapshotCounter("freshet_jobs_ended_total", "Background jobs that have ended, ever.", ["kind", "state"])
+EXPORT_ROWS = SnapshotCounter("freshet_export_rows_total", "Rows of all exports that have succeeded.")
+EXPORT_DURATION = SnapshotHistogram(
+    "freshet_export_duration_seconds", "Time from the beginning of an export's first attempt to its success."
+)
 
 
 def _of_view(name: str, documentation: str, *labels: str) -> SnapshotGauge:
@@ -278,9 +252,12 @@ FRESHNESS_PROBE_DURATION = SnapshotGauge(
     "freshet_freshness_probe_duration_seconds", "How long the last freshness probe took.", ["project"]
 )
 
-SNAPSHOT_METRICS: tuple[SnapshotGauge, ...] = (
+SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
     PUSH_REPAIRS_OWED,
     JOBS,
+    JOBS_ENDED,
+    EXPORT_ROWS,
+    EXPORT_DURATION,
     VIEW_NEWEST_EVENT,
     VIEW_WATERMARK,
     VIEW_LAST_WRITE,

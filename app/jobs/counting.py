@@ -7,6 +7,8 @@ import asyncio
 import structlog
 
 from app import metrics
+from app.exports.order import KIND
+from app.stores.job_totals import BOUNDS, Totals
 from app.stores.jobs import JobRecords
 from app.threads import in_thread
 
@@ -20,7 +22,15 @@ async def keep_counted(records: JobRecords) -> None:
     while True:
         try:
             metrics.JOBS.set_all(await in_thread(records.counts))
+            _show(await in_thread(records.totals))
         except Exception as error:  # whatever it is, the next count may succeed
             log.debug("jobs cannot be counted", reason=type(error).__name__)
             metrics.JOBS.set_all({})
+            _show(Totals())
         await asyncio.sleep(_SECONDS)
+
+
+def _show(totals: Totals) -> None:
+    metrics.JOBS_ENDED.set_all(totals.ended)
+    metrics.EXPORT_ROWS.set(totals.rows.get(KIND))
+    metrics.EXPORT_DURATION.show(BOUNDS, totals.durations.get(KIND), totals.seconds.get(KIND, 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app.domain import utc
 from app.job import Job, JobFault, JobState, Progress
+from app.stores.job_totals import count_end
 from app.stores.jobs import LONGEST_PHASE, JobRow, job_of
 from app.stores.metadata import MetadataStore
 
@@ -95,7 +96,7 @@ class JobClaims:
         values: dict[str, Any] = {"state": state, "finished_at": now, "result": result}
         values |= {"error": asdict(fault) if fault else None, **(_columns(progress) if progress else {})}
         asked = [] if state is JobState.CANCELLED else [JobRow.cancel_requested.is_(False)]
-        ended = self._update(job.id, job.attempt, JobState.RUNNING, values, *asked)
+        ended = self._update(job.id, job.attempt, JobState.RUNNING, values, *asked, then=count_end)
         return (ended or self._one(self._where(job.id, job.attempt, state))) is not None
 
     def give_back(self, job_id: str, attempt: int, state: JobState) -> bool:
@@ -144,13 +145,23 @@ class JobClaims:
         return None if row is None else job_of(row)
 
     def _update(
-        self, job_id: str, attempt: int, state: JobState, values: Mapping[str, Any], *also: sa.ColumnElement[bool]
+        self,
+        job_id: str,
+        attempt: int,
+        state: JobState,
+        values: Mapping[str, Any],
+        *also: sa.ColumnElement[bool],
+        then: Callable[[sa.Connection, Job], None] | None = None,
     ) -> Job | None:
-        """The job after it has been changed, None where the attempt was not in that state."""
+        """The job after it has been changed, None where the attempt was not in that state. What is to be done `then` is
+        done in the same transaction."""
         changed = sa.update(JobRow).where(self._where(job_id, attempt, state), *also).values(values)
         with self._metadata.begin() as connection:
             row = connection.execute(changed.returning(JobRow.__table__)).one_or_none()
-        return None if row is None else job_of(row)
+            job = None if row is None else job_of(row)
+            if job is not None and then is not None:
+                then(connection, job)
+        return job
 
     def _where(self, job_id: str, attempt: int, state: JobState) -> sa.ColumnElement[bool]:
         mine = (JobRow.project == self._project, JobRow.id == job_id)

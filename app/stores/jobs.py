@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.domain import utc
 from app.errors import NotFoundError
 from app.job import Job, JobFault, JobState, Progress
+from app.stores.job_totals import Totals, count_end, read_totals
 from app.stores.metadata import Base, MetadataStore
 
 LONGEST_PHASE = 64
@@ -109,7 +110,9 @@ class JobRecords:
         # In one statement: a worker that stops makes a job that runs one that waits, in any moment.
         cancelled = sa.update(JobRow).where(JobRow.project == self._project, JobRow.id == job_id, lives).values(values)
         with self._metadata.begin() as connection:
-            connection.execute(cancelled)
+            row = connection.execute(cancelled.returning(JobRow.__table__)).one_or_none()
+            if row is not None and row.state == JobState.CANCELLED:
+                count_end(connection, job_of(row))
             return self._get(connection, job_id)
 
     def counts(self) -> Mapping[tuple[str, ...], int]:
@@ -118,6 +121,10 @@ class JobRecords:
         with self._metadata.begin() as connection:
             rows = connection.execute(query.group_by(JobRow.kind, JobRow.state))
             return {(kind, state): number for kind, state, number in rows}
+
+    def totals(self) -> Totals:
+        """What has become of all jobs that there ever were."""
+        return read_totals(self._metadata, self._project)
 
     def _get(self, connection: sa.Connection, job_id: str) -> Job | None:
         mine = sa.select(JobRow.__table__).where(JobRow.project == self._project, JobRow.id == job_id)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain import EPOCH
-from app.stores.metadata import Base, MetadataStore
+from app.stores.metadata import Base, MetadataStore, database_time
 
 
 class LeaseRow(Base):
@@ -34,7 +34,7 @@ class StoredLeases:
     def take(self, name: str, holder: str, term: timedelta, rank: int = 0) -> bool:
         """See the protocol."""
         with self._metadata.begin() as connection:
-            now = _now(connection)
+            now = database_time(connection)
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             row = insert(LeaseRow).values(
                 project=self._project, name=name, holder=holder, rank=rank, ends_at=now + term
@@ -54,12 +54,3 @@ class StoredLeases:
         )
         with self._metadata.begin() as connection:
             connection.execute(mine.values(ends_at=EPOCH))
-
-
-def _now(connection: sa.Connection) -> datetime:
-    """The database's time. Of PostgreSQL the statement's, not that of a transaction which may have waited."""
-    if connection.dialect.name == "postgresql":
-        found: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-        return found
-    # Whoever shares the file shares the clock.
-    return datetime.now(UTC)

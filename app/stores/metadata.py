@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -199,6 +199,15 @@ def alembic_config(url: str) -> Config:
     # ConfigParser would take a percent sign in a password for interpolation.
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
+
+
+def database_time(connection: sa.Connection) -> datetime:
+    """The database's time, in UTC: the same for all machines, whose clocks may differ. Of PostgreSQL the statement's,
+    not that of a transaction which may have waited."""
+    if connection.dialect.name == "postgresql":
+        return utc(connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one())
+    # Whoever shares the file shares the clock.
+    return datetime.now(UTC)
 
 
 def _succeeded(project: str, kind: str, view: str) -> list[sa.ColumnElement[bool]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,11 +127,12 @@ class RedisSampler:
         """See app.freshness.ports.OnlineSampler; `views` by their stored names, `version` is the repo's
         entity_key_serialization_version.
 
-        Nothing is asked after `patience` seconds, but for what has been asked before. Raises redis-py's errors.
+        A first look at every node may take as long as the client waits for each; after that nothing is asked when
+        `patience` seconds have gone. Raises redis-py's errors.
         """
         groups = _grouped(views, version, project.encode(), entities)
         with self._lock:
-            sweep = Sweep(client, ending_pattern(project), self._cursors, time.monotonic() + patience)
+            sweep = Sweep(client, ending_pattern(project), self._cursors, patience)
             for group in groups:
                 if group.reader.only is not None:
                     group.take(node_of(client, group.reader.only), [group.reader.only])

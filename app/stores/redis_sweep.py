@@ -45,15 +45,17 @@ class _Node:
 class Sweep:
     """One stretch. Raises redis-py's errors where no node answers at all."""
 
-    def __init__(self, client: Any, pattern: bytes, cursors: dict[str, int], deadline: float) -> None:
-        """`cursors`, by node, say where to begin. Nothing is asked after `deadline` (time.monotonic)."""
+    def __init__(self, client: Any, pattern: bytes, cursors: dict[str, int], patience: float) -> None:
+        """`cursors`, by node, say where to begin. `patience` seconds after a first look at every node nothing more is
+        asked."""
         self._pattern = pattern
-        self._deadline = deadline
         self._scans = 0
         self._nodes = {name: _Node(name, node, cursors.get(name, 0)) for name, node in _nodes(client)}
         for node in self._nodes.values():
             with node.asked():
                 node.size = max(1, node.client.dbsize())
+        # From here on: nodes that hang shall not take the time of the others.
+        self._deadline = time.monotonic() + patience
         self._check()
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain import utc
-from app.stores.metadata import Base, MetadataStore
+from app.stores.metadata import Base, MetadataStore, database_time
+
+_LATEST = timedelta(minutes=1)
+"""How far ahead of the database's clock that of a machine may be, and still be believed."""
 
 
 class SnapshotRow(Base):
@@ -33,7 +36,8 @@ class StoredSnapshots:
         self._project = project
 
     def publish(self, name: str, body: Mapping[str, Any], taken_at: datetime) -> None:
-        """See the protocol. An older one never replaces a newer one: its holder has lost the lease meanwhile."""
+        """See the protocol. An older one never replaces a newer one, as its holder has lost the lease meanwhile; unless
+        the newer one lies in the future, and would be kept until its day has come."""
         with self._metadata.begin() as connection:
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             row = insert(SnapshotRow).values(project=self._project, name=name, taken_at=taken_at, body=dict(body))
@@ -41,7 +45,10 @@ class StoredSnapshots:
                 row.on_conflict_do_update(
                     index_elements=[SnapshotRow.project, SnapshotRow.name],
                     set_={"taken_at": row.excluded.taken_at, "body": row.excluded.body},
-                    where=SnapshotRow.taken_at <= row.excluded.taken_at,
+                    where=sa.or_(
+                        SnapshotRow.taken_at <= row.excluded.taken_at,
+                        SnapshotRow.taken_at > database_time(connection) + _LATEST,
+                    ),
                 )
             )
 

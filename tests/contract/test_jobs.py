@@ -14,6 +14,7 @@ from app.errors import NotFoundError
 from app.job import Job, JobFault, JobState, Progress
 from app.settings import Settings
 from app.stores.job_claims import Beat, JobClaims
+from app.stores.job_totals import BOUNDS, Totals
 from app.stores.jobs import JobRecords
 from app.stores.metadata import MetadataStore
 
@@ -271,3 +272,64 @@ def test_jobs_are_counted_by_kind_and_state(records: JobRecords, claims: JobClai
     for kind in ("export", "export", "materialization"):
         ordered(records, kind=kind)
     assert records.counts() == {("export", "running"): 1, ("export", "queued"): 2, ("materialization", "queued"): 1}
+
+
+def ended(records: JobRecords, claims: JobClaims, seconds: float, rows: int, kind: str = "export") -> Job:
+    job = claims.claim(ordered(records, kind=kind).id, 1, "w", NOW)
+    assert job is not None
+    assert claims.finish(job, JobState.SUCCEEDED, NOW + seconds * SECOND, result={"rows": rows})
+    return found(records, job)
+
+
+def test_jobs_that_end_are_counted_with_their_rows_and_seconds(records: JobRecords, claims: JobClaims) -> None:
+    assert records.totals() == Totals()
+    ended(records, claims, 0.5, 10)
+    ended(records, claims, 0.6, 20)
+    ended(records, claims, 1e6, 3)
+    ended(records, claims, 5, 0, kind="another")
+    failed = begun(records, claims)
+    claims.finish(failed, JobState.FAILED, NOW + 9 * SECOND, fault=FAULT)
+    records.request_cancel(ordered(records).id, NOW)
+    totals = records.totals()
+    succeeded, wrong, cancelled = (("export", state) for state in ("succeeded", "failed", "cancelled"))
+    assert totals.ended == {succeeded: 3, wrong: 1, cancelled: 1, ("another", "succeeded"): 1}
+    assert totals.rows == {"export": 33, "another": 0}
+    assert totals.seconds["export"] == pytest.approx(1_000_001.1)
+    assert totals.durations["export"] == [1, 1, *[0] * (len(BOUNDS) - 2), 1]
+    assert JobRecords(records._metadata, "other").totals() == Totals()
+
+
+def test_an_end_that_is_repeated_counts_once_and_stays_when_the_job_is_forgotten(
+    records: JobRecords, claims: JobClaims
+) -> None:
+    job = ended(records, claims, 1, 7)
+    assert claims.finish(job, JobState.SUCCEEDED, NOW + 2 * SECOND, result={"rows": 7})
+    waiting = ordered(records)
+    for _ in range(2):
+        records.request_cancel(waiting.id, NOW)
+    running = begun(records, claims)
+    records.request_cancel(running.id, NOW)
+    assert claims.finish(running, JobState.CANCELLED, NOW)
+    assert claims.finish(running, JobState.CANCELLED, NOW)
+    claims.delete([job.id, waiting.id, running.id])
+    assert not records.list()
+    assert records.totals().ended == {("export", "succeeded"): 1, ("export", "cancelled"): 2}
+    assert records.totals().rows == {"export": 7}
+
+
+def test_ends_that_come_at_once_are_all_counted(records: JobRecords, claims: JobClaims) -> None:
+    jobs = [begun(records, claims) for _ in range(8)]
+    barrier = threading.Barrier(len(jobs))
+
+    def finish(job: Job) -> None:
+        barrier.wait()
+        claims.finish(job, JobState.SUCCEEDED, NOW + 2 * SECOND, result={"rows": 1})
+
+    threads = [threading.Thread(target=finish, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert records.totals().ended == {("export", "succeeded"): 8}
+    assert records.totals().rows == {"export": 8}
+    assert sum(records.totals().durations["export"]) == 8

@@ -100,3 +100,10 @@ def test_an_older_snapshot_never_replaces_a_newer_one(metadata: MetadataStore) -
     snapshots.publish("freshness", {"who": "new holder"}, NOW)
     snapshots.publish("freshness", {"who": "old holder"}, NOW - timedelta(microseconds=1))
     assert snapshots.latest("freshness") == (NOW, {"who": "new holder"})
+
+
+def test_a_snapshot_of_the_future_is_replaced(metadata: MetadataStore) -> None:
+    snapshots, now = StoredSnapshots(metadata, "lab"), datetime.now(UTC)
+    snapshots.publish("freshness", {"who": "clock ahead"}, now + HOUR)
+    snapshots.publish("freshness", {"who": "clock right"}, now)
+    assert snapshots.latest("freshness") == (now, {"who": "clock right"})

@@ -132,7 +132,7 @@ def serving(
         process = GuardedProcess(
             [FRESHET, *arguments, "--port", "0", "--worker" if worker else "--no-worker"],
             log=folder / f"{name}.log",
-            environment={**_base(folder), **environment, "TMPDIR": str(temporary)},
+            environment={**base(folder), **environment, "TMPDIR": str(temporary)},
             directory=_empty(folder),
         )
     server = FreshetServer(process, temporary)
@@ -155,7 +155,7 @@ def run(
     """One command as a process, to its end. `before` is a program that runs it in its place."""
     return subprocess.run(
         [*before, FRESHET, *arguments],
-        env={**_base(folder), **environment},
+        env={**base(folder), **environment},
         cwd=_empty(folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -209,7 +209,8 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _base(folder: Path) -> dict[str, str]:
+def base(folder: Path) -> dict[str, str]:
+    """The environment of a process that sees nothing of ours."""
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(_empty(folder)), "LANG": "C.UTF-8"}
 
 

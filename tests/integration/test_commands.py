@@ -23,7 +23,7 @@ from tests.integration.server_process import run, run_here, serving
 from tests.repos.everything import write_repo
 from tests.servers import Database
 
-COMMANDS = ["up", "serve", "worker", "apply", "compute", "backfill", "materialize", "export", "db"]
+COMMANDS = ["up", "serve", "worker", "apply", "compute", "backfill", "materialize", "export", "freshness", "db"]
 
 # For machines without curl: what the printed line needs of it.
 CURL = f"""\

@@ -28,6 +28,7 @@ CASES = [
     ("GET", "/v1/feature-services/{name}", VALID),
     ("GET", "/v1/entities/{name}", VALID),
     ("GET", "/v1/push-sources/{name}", VALID),
+    ("GET", "/v1/freshness/{name}", VALID),
 ]
 
 

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from app import errors, metrics
 from app.errors import FreshetError
 from app.main import create_app
-from app.metrics import SnapshotGauge
 from app.settings import PROJECT_ROOT, Settings
+from app.snapshot_metrics import SnapshotGauge, SnapshotHistogram
 
 _ADDED_BY_FASTAPI = {"method-not-allowed": HTTPStatus.METHOD_NOT_ALLOWED}
 """Problems of app.api.problems that no class stands for."""
@@ -108,10 +108,10 @@ def exported() -> dict[str, Metric]:
     """The metrics of app.metrics by the name that a query uses."""
     found = {}
     for value in vars(metrics).values():
-        if isinstance(value, Counter | Histogram | SnapshotGauge):
+        if isinstance(value, Counter | Histogram | SnapshotGauge | SnapshotHistogram):
             (family,) = value.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = value.labels if isinstance(value, SnapshotGauge) else tuple(value._labelnames)
+            labels = value.labels if isinstance(value, SnapshotGauge | SnapshotHistogram) else tuple(value._labelnames)
             found[name] = Metric(family.type, labels)
     return found
 
@@ -122,6 +122,13 @@ def test_every_metric_is_documented_with_type_and_labels() -> None:
     }
 
     assert documented == exported()
+
+
+def test_every_gauge_is_shown() -> None:
+    gauges = {value for value in vars(metrics).values() if isinstance(value, SnapshotGauge)}
+
+    assert set(metrics.SNAPSHOT_METRICS) == gauges
+    assert len(metrics.SNAPSHOT_METRICS) == len(gauges)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT_ROOT)))

@@ -213,13 +213,19 @@ def test_one_that_is_stopped_before_it_began_does_nothing(world: World) -> None:
 
 
 def test_a_server_gives_the_lease_back_and_waits_for_no_database_that_hangs(world: World) -> None:
-    one, board = world.monitor("one")
-    hanging = threading.Event()
+    one, _ = world.monitor("one")
+    hanging, published = threading.Event(), threading.Event()
+    publish = world.publish
+
+    def publishing(name: str, body: Mapping[str, Any], taken_at: datetime) -> None:
+        publish(name, body, taken_at)
+        published.set()
+
+    world.publish = publishing  # type: ignore[method-assign]
 
     async def live() -> None:
         running = asyncio.create_task(one.run())
-        while board.snapshot is None:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(published.wait, 30)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await one.close()
@@ -229,6 +235,6 @@ def test_a_server_gives_the_lease_back_and_waits_for_no_database_that_hangs(worl
 
     two, _ = world.monitor("two")
     two.step()
-    world.give_back = lambda name, holder: hanging.wait(30) and None  # type: ignore[method-assign]
+    world.give_back = lambda name, holder: hanging.wait(30) and None  # type: ignore[assignment, method-assign]
     asyncio.run(asyncio.wait_for(two.close(), 20))
     hanging.set()

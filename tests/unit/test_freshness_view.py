@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 WATCHED = replace(profile, tags={"freshness_sla": "1h", "freshness_warn": "30m"})
 
 durations = st.timedeltas(timedelta(microseconds=1), timedelta(days=400))
-moments = st.datetimes(datetime(2025, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))
+moments = st.datetimes(NOW.replace(tzinfo=None, year=2025), NOW.replace(tzinfo=None, year=2028), timezones=st.just(UTC))
 
 
 def sampled(*ages: timedelta, whole: bool = False) -> ViewSample:
