@@ -11,7 +11,10 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -43,6 +46,24 @@ SERVED_VALUES = Counter(
     ["feature_view", "status"],
     registry=_OWN,
 )
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+SERVED_AGE = Histogram(
+    "freshet_served_age_seconds",
+    "Age of the rows that answers were made of, when they were read, by feature view.",
+    ["feature_view"],
+    # The ages that SLAs are made of are among them: 5 min, 75 min, 26 h.
+    buckets=(
+        1, 5, 15, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 75 * _MINUTE, 6 * _HOUR, 12 * _HOUR, _DAY, 26 * _HOUR,
+        2 * _DAY, 7 * _DAY, 30 * _DAY,
+    ),
+    registry=_OWN,
+)  # fmt: skip
+SERVED_STALE = Counter(
+    "freshet_served_stale_total",
+    "Rows that answers were made of although they were older than the SLA of their feature view.",
+    ["feature_view"],
+    registry=_OWN,
+)
 PUSH_ROWS = Counter(
     "freshet_push_rows_total", "Pushed rows, by push source and outcome.", ["push_source", "outcome"], registry=_OWN
 )
@@ -69,10 +90,17 @@ REGISTRY_REFRESH_FAILURES = Counter(
 )
 
 
-_FLUSHED: list[HotCounter | HotHistogram] = []
+class _Pending(Protocol):
+    def flush(self) -> None: ...
+
+
+_FLUSHED: list[_Pending] = []
 """Grows by one per pair of labels, which come from the registry and from route templates. A list, because plans are
 built in a thread: it may be appended to while the loop goes through it."""
+_FLUSHED_ONCE: list[_Pending] = []
 _SERVED: dict[tuple[str, str], HotCounter] = {}
+_SERVED_AGE: dict[str, HotHistogram] = {}
+_SERVED_STALE: dict[str, HotCounter] = {}
 
 
 class HotCounter:
@@ -106,6 +134,22 @@ def served(view: str, status: str) -> HotCounter:
     return counter
 
 
+def served_stale(view: str) -> HotCounter:
+    """The counter of rows of a view that were served older than its SLA, always the same one as well."""
+    counter = _SERVED_STALE.get(view)
+    if counter is None:
+        counter = _SERVED_STALE.setdefault(view, HotCounter(SERVED_STALE.labels(view)))
+    return counter
+
+
+def served_age(view: str) -> HotHistogram:
+    """The histogram of the ages of rows of a view that were served, always the same one as well."""
+    histogram = _SERVED_AGE.get(view)
+    if histogram is None:
+        histogram = _SERVED_AGE.setdefault(view, HotHistogram(SERVED_AGE.labels(view)))
+    return histogram
+
+
 class HotHistogram:
     """One child of a histogram, kept in plain Python until `flush`; for the thread of the event loop alone."""
 
@@ -121,8 +165,16 @@ class HotHistogram:
         self._sum += value
         self._counts[bisect_left(self._bounds, value)] += 1
 
+    def observe_all(self, values: npt.NDArray[np.float64]) -> None:
+        """Count many values."""
+        self._sum += float(values.sum())
+        numbers = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
+        self._counts = [have + more for have, more in zip(self._counts, numbers.tolist(), strict=True)]
+
     def flush(self) -> None:
         """Hand what was observed to the child: what its `observe` would do once per value, done once per bucket."""
+        if not any(self._counts):
+            return
         for position, number in enumerate(self._counts):
             if number:
                 self._child._buckets[position].inc(number)
@@ -130,8 +182,19 @@ class HotHistogram:
         self._sum, self._counts = 0.0, [0] * len(self._bounds)
 
 
+def flush_once(pending: _Pending) -> None:
+    """Have it flushed with the next flush, and kept until then; for what lives no longer than a plan. In the thread of
+    the event loop."""
+    _FLUSHED_ONCE.append(pending)
+
+
 def flush() -> None:
     """Hand over what the hot path has counted so far. In the thread of the event loop."""
+    # First: they hand over to the others.
+    once = _FLUSHED_ONCE[:]
+    _FLUSHED_ONCE.clear()
+    for pending in once:
+        pending.flush()
     for hot in _FLUSHED:
         hot.flush()
 

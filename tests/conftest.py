@@ -26,6 +26,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,12 +36,14 @@ from app.settings import Settings
 from tests.held_up import RERUNS, HeldUp
 from tests.servers import (
     Database,
+    NoServerError,
     Postgres,
     PostgresServer,
     Redis,
     RedisServer,
     announce_postgres,
     announce_redis,
+    find_prometheus,
     postgres_for_tests,
     redis_for_tests,
 )
@@ -154,6 +157,19 @@ def redis_url(empty_redis: Redis) -> str:
 def redis_connection_string(empty_redis: Redis) -> str:
     """The same database as `redis_url`, in Feast's form: host:port,db=0."""
     return empty_redis.connection_string
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig: pytest.Config) -> Path | None:
+    """The program that checks and tests rules; None where it is not installed, and then the summary says so."""
+    used = pytestconfig.stash[_SERVERS_USED]
+    try:
+        found = find_prometheus()
+    except NoServerError as error:
+        used.append(f"no promtool: rules were parsed by promql-parser and not run through their tests ({error})")
+        return None
+    used.append(found.description)
+    return found.promtool
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,9 @@ router = APIRouter(prefix="/v1", tags=["online features"], route_class=DirectRou
 
 _MANY_FEATURES = 50
 _MANY_ROWS = 500
+
+Counted = tuple[int, Mapping[int, Sequence[str]], int, Sequence[Sequence[int | None]]]
+"""Of one part of a request: rows, odd, at and held of its OnlineResult, which would keep the values alive."""
 
 _READ_DURATION = metrics.HotHistogram(metrics.ONLINE_READ_DURATION)
 
@@ -125,6 +128,7 @@ async def _read_row(state: AppState, plan: ServingPlan, checked: OnlineRequest) 
     finally:
         _READ_DURATION.observe(time.perf_counter() - began)
     plan.served.count_row(row.statuses)
+    plan.ages.add_row(row.at, row.held)
     return row
 
 
@@ -135,10 +139,16 @@ async def _read_many(state: AppState, plan: ServingPlan, checked: OnlineRequest)
         for part in checked.parts(len(plan.outputs)):
             result = await read_features(plan, part, now, threads)
             parts.append(encode_part(plan, result))
-            results.append((result.rows, result.odd))
-    for rows, odd in results:
-        plan.served.count(rows, odd)
+            results.append((result.rows, result.odd, result.at, result.held))
+    count(plan, results)
     return encode_many(plan, checked.entities, parts)
+
+
+def count(plan: ServingPlan, parts: Iterable[Counted]) -> None:
+    """Count what was served, when all parts of a request have been read: one that is refused serves nothing."""
+    for rows, odd, at, held in parts:
+        plan.served.count(rows, odd)
+        plan.ages.add(at, rows, held)
 
 
 def is_big(features: Sequence[str] | None, *columns: Any) -> bool:

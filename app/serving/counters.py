@@ -1,4 +1,7 @@
-"""How often which view was served with which status: one count per view and request, not one per value."""
+"""How often which view was served with which status: one count per view and request, not one per value.
+
+Labels are the names that views have in the registry, whatever a feature service calls them: alerts join on them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _STATUSES = tuple(status.value for status in ValueStatus)
 class ServedCounters:
     """The children of freshet_served_values_total for the outputs of one plan, looked up once.
 
-    `views` are the outputs' views as shown, in answer order.
+    `views` are the names of the outputs' views in the registry, in answer order.
     """
 
     def __init__(self, views: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import field as dataclass_field
 
 from app.errors import FieldError, InvalidRequestError
 from app.planning.selection import Selection
+from app.serving.ages import ServedAges
 from app.serving.counters import ServedCounters
 from app.serving.ports import PreparedRead
 from app.serving.shape import AnswerShape
@@ -26,6 +27,7 @@ class ServingPlan(Selection):
     read: PreparedRead = dataclass_field(compare=False)
     shape: AnswerShape = dataclass_field(compare=False)
     served: ServedCounters = dataclass_field(compare=False)
+    ages: ServedAges = dataclass_field(compare=False)
 
     def __post_init__(self) -> None:
         # Here, where plans are made, and not in the first request.

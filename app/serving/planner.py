@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from app.domain import Catalog, OnDemandSpec, ServiceSpec, ViewSpec
 from app.errors import NotServableError
 from app.planning.select import select_features, select_service
-from app.planning.selection import Selection
+from app.planning.selection import Output, Selection
+from app.serving.ages import ServedAges
 from app.serving.counters import ServedCounters
 from app.serving.plan import ServingPlan
 from app.serving.ports import OnlineReader
 from app.serving.shape import AnswerShape
+from app.sla import sla_of
 
 
 def compile_service(catalog: Catalog, service: ServiceSpec, reader: OnlineReader) -> ServingPlan:
@@ -48,5 +50,11 @@ def _compile(wanted: Selection, reader: OnlineReader) -> ServingPlan:
             [(output.shown_as, output.feature) for output in wanted.outputs],
             [planned.shown_as for planned in wanted.views],
         ),
-        ServedCounters([output.shown_as for output in wanted.outputs]),
+        ServedCounters([_registered(wanted, output) for output in wanted.outputs]),
+        ServedAges((planned.view.name, sla_of(planned.view.tags).sla) for planned in wanted.views),
     )
+
+
+def _registered(wanted: Selection, output: Output) -> str:
+    """What the registry calls the view of an output."""
+    return wanted.transforms[output.index].spec.name if output.on_demand else wanted.views[output.index].view.name

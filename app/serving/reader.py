@@ -27,12 +27,15 @@ class OnlineResult:
 
     `values` by output, then row. `odd` holds the rows in which not every status is PRESENT: their statuses by output.
     `moments` are event timestamps in microseconds since 1970 (UTC) by view, then row; None where there is no row.
+    `held` are the same at the time `at` of the read (same unit); None where the row is not shown, either.
     """
 
     rows: int
     values: list[list[Any]]
     odd: dict[int, list[str]]
     moments: list[list[int | None]]
+    at: int
+    held: list[list[int | None]]
 
 
 async def read_features(
@@ -55,7 +58,9 @@ async def read_features(
         if odd_rows:
             _hide(columns, odd_rows, request.on_stale)
     computed = [await _compute(planned, plan, views, exceptions, request, now, threads) for planned in plan.transforms]
-    result = _assemble(plan, request.rows, views, exceptions, computed)
+    held = [_held(columns.moments, odd, request.on_stale) for columns, odd in zip(views, exceptions, strict=True)]
+    values, odd = _assemble(plan, request.rows, views, exceptions, computed)
+    result = OnlineResult(request.rows, values, odd, [columns.moments for columns in views], at, held)
     if request.on_stale is OnStale.FAIL and result.odd:
         refuse_stale(plan, result.odd.values())
     return result
@@ -86,6 +91,17 @@ def _hide(columns: ViewColumns, odd_rows: Mapping[int, str], on_stale: OnStale) 
             values[row] = None
 
 
+def _held(moments: list[int | None], odd_rows: Mapping[int, str], on_stale: OnStale) -> list[int | None]:
+    """The moments of the rows that are shown."""
+    if not odd_rows:
+        return moments
+    held = moments.copy()
+    for row, status in odd_rows.items():
+        if status == NOT_FOUND or on_stale is not OnStale.SERVE:
+            held[row] = None
+    return held
+
+
 async def _compute(
     planned: PlannedTransform,
     plan: ServingPlan,
@@ -113,13 +129,13 @@ def _assemble(
     views: Sequence[ViewColumns],
     exceptions: Sequence[dict[int, str]],
     computed: Sequence[Mapping[str, tuple[list[Any], list[str]]]],
-) -> OnlineResult:
-    moments = [columns.moments for columns in views]
+) -> tuple[list[list[Any]], dict[int, list[str]]]:
+    """Values and odd rows of the result."""
     if not computed and not any(exceptions) and not any(any(columns.gaps) for columns in views):
         # Most answers: every value is there, and holds.
         found = [views[view].values[position] for view, position in plan.stored]
         if all(_is_finite(found[place]) for place in plan.reals):
-            return OnlineResult(rows, found, {}, moments)
+            return found, {}
     values: list[list[Any]] = []
     odd: defaultdict[int, list[str]] = defaultdict(plan.shape.all_present.copy)
     for number, output in enumerate(plan.outputs):
@@ -135,7 +151,7 @@ def _assemble(
         for row, status in unlike.items():
             odd[row][number] = status
     _leave_out_what_json_cannot_say(plan, values, odd)
-    return OnlineResult(rows, values, dict(odd), moments)
+    return values, dict(odd)
 
 
 def _is_finite(column: Sequence[Any]) -> bool:

@@ -22,11 +22,14 @@ from app.threads import DaemonThreads
 @dataclass(slots=True)
 class OnlineRow:
     """The answer for one entity: `values` and `statuses` by output, or no statuses where all are PRESENT; `moments`,
-    event timestamps in microseconds since 1970 (UTC) by view, None where there is no row."""
+    event timestamps in microseconds since 1970 (UTC) by view, None where there is no row; `held`, the same at the time
+    `at` of the read, None where the row is not shown, either."""
 
     values: list[Any]
     statuses: list[str] | None
     moments: list[int | None]
+    at: int
+    held: list[int | None]
 
 
 async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, threads: DaemonThreads) -> OnlineRow:
@@ -35,6 +38,7 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
         return _only_row(await read_features(plan, request, now, threads))
     found = await plan.read.fetch_row(request.entities)
     cells, moments, at = found.values, found.moments, to_microseconds(now)
+    held = moments
     odd: dict[int, str] | None = None
     for view, moment in enumerate(moments):
         if moment is None or moment > at:
@@ -47,6 +51,9 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
         odd = odd or {}
         odd[view] = status
         if status == NOT_FOUND or request.on_stale is not OnStale.SERVE:
+            if held is moments:
+                held = moments.copy()
+            held[view] = None
             start, stop = plan.spans[view]
             cells[start:stop] = [None] * (stop - start)
     values = [cells[place] for place in plan.picks]
@@ -56,11 +63,11 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
         if type(value) is float and value - value != 0:
             values[place] = None
     if odd is None and None not in values:
-        return OnlineRow(values, None, moments)
+        return OnlineRow(values, None, moments, at, held)
     statuses = _statuses(plan, values, odd or {})
     if request.on_stale is OnStale.FAIL:
         refuse_stale(plan, [statuses])
-    return OnlineRow(values, statuses, moments)
+    return OnlineRow(values, statuses, moments, at, held)
 
 
 def _statuses(plan: ServingPlan, values: Sequence[Any], odd: Mapping[int, str]) -> list[str]:
@@ -73,5 +80,9 @@ def _statuses(plan: ServingPlan, values: Sequence[Any], odd: Mapping[int, str]) 
 
 def _only_row(result: OnlineResult) -> OnlineRow:
     return OnlineRow(
-        [column[0] for column in result.values], result.odd.get(0), [column[0] for column in result.moments]
+        [column[0] for column in result.values],
+        result.odd.get(0),
+        [column[0] for column in result.moments],
+        result.at,
+        [column[0] for column in result.held],
     )

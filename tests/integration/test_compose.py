@@ -38,7 +38,9 @@ def get(stack: NativeStack, path: str) -> httpx.Response:
 
 def test_every_service_is_up_in_the_order_of_the_file(stack: NativeStack) -> None:
     document = yaml.safe_load(COMPOSE_FILE.read_text())
-    assert set(document["services"]) == set(stack.services) == {"postgres", "redis", "migrate", "api"}
+    assert set(document["services"]) == set(stack.services) == {
+        "postgres", "redis", "migrate", "api", "prometheus", "grafana",
+    }  # fmt: skip
     migrated = stack.process("migrate").output()
     assert "Upgraded.\n" in migrated
     assert "  + feature service assistant_v1\n" in migrated

