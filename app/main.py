@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 
-from app import metrics
+from app import hot_metrics
 from app.api import catalog, exports, freshness, health, historical, online, problems, push, push_sources, skew
 from app.api.direct import DirectApp
 from app.api.feast_wire import features, materializations, writes
@@ -167,7 +167,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(repair.run()),
             asyncio.create_task(offline_store.keep_compacted(settings.compaction_interval.total_seconds())),
             asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
-            asyncio.create_task(metrics.keep_flushed()),
+            asyncio.create_task(hot_metrics.keep_flushed()),
             asyncio.create_task(keep_counted(jobs)),
             asyncio.create_task(monitor.run()),
         ]

@@ -7,21 +7,15 @@ app.startup.prepare_metrics before any other import. Gauges never go through tho
 
 from __future__ import annotations
 
-import asyncio
 import os
-from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.hot_metrics import HotCounter, HotHistogram
 from app.snapshot_metrics import SnapshotCounter, SnapshotGauge, SnapshotHistogram
-
-_FLUSH_INTERVAL = 0.25
 
 # prometheus_client registers with a global registry unless told not to; ours is put together in `exposition`.
 _OWN = CollectorRegistry()
@@ -90,40 +84,9 @@ REGISTRY_REFRESH_FAILURES = Counter(
 )
 
 
-class _Pending(Protocol):
-    def flush(self) -> None: ...
-
-
-_FLUSHED: list[_Pending] = []
-"""Grows by one per pair of labels, which come from the registry and from route templates. A list, because plans are
-built in a thread: it may be appended to while the loop goes through it."""
-_FLUSHED_ONCE: list[_Pending] = []
 _SERVED: dict[tuple[str, str], HotCounter] = {}
 _SERVED_AGE: dict[str, HotHistogram] = {}
 _SERVED_STALE: dict[str, HotCounter] = {}
-
-
-class HotCounter:
-    """One child of a counter, counted in plain Python until `flush`; for the thread of the event loop alone.
-
-    A shared file is written by every increment of the child itself, which costs more than all else that a small read
-    does about its metrics (docs/adr/0010-hot-path.md).
-    """
-
-    def __init__(self, child: Counter) -> None:
-        self._child = child
-        self._pending = 0
-        _FLUSHED.append(self)
-
-    def add(self, number: int) -> None:
-        """Count `number` more."""
-        self._pending += number
-
-    def flush(self) -> None:
-        """Hand what was counted to the child."""
-        pending, self._pending = self._pending, 0
-        if pending:
-            self._child.inc(pending)
 
 
 def served(view: str, status: str) -> HotCounter:
@@ -148,65 +111,6 @@ def served_age(view: str) -> HotHistogram:
     if histogram is None:
         histogram = _SERVED_AGE.setdefault(view, HotHistogram(SERVED_AGE.labels(view)))
     return histogram
-
-
-class HotHistogram:
-    """One child of a histogram, kept in plain Python until `flush`; for the thread of the event loop alone."""
-
-    def __init__(self, child: Histogram) -> None:
-        self._child = child
-        self._bounds: list[float] = child._upper_bounds
-        self._sum = 0.0
-        self._counts = [0] * len(self._bounds)
-        _FLUSHED.append(self)
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self._sum += value
-        self._counts[bisect_left(self._bounds, value)] += 1
-
-    def observe_all(self, values: npt.NDArray[np.float64]) -> None:
-        """Count many values."""
-        self._sum += float(values.sum())
-        numbers = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
-        self._counts = [have + more for have, more in zip(self._counts, numbers.tolist(), strict=True)]
-
-    def flush(self) -> None:
-        """Hand what was observed to the child: what its `observe` would do once per value, done once per bucket."""
-        if not any(self._counts):
-            return
-        for position, number in enumerate(self._counts):
-            if number:
-                self._child._buckets[position].inc(number)
-        self._child._sum.inc(self._sum)
-        self._sum, self._counts = 0.0, [0] * len(self._bounds)
-
-
-def flush_once(pending: _Pending) -> None:
-    """Have it flushed with the next flush, and kept until then; for what lives no longer than a plan. In the thread of
-    the event loop."""
-    _FLUSHED_ONCE.append(pending)
-
-
-def flush() -> None:
-    """Hand over what the hot path has counted so far. In the thread of the event loop."""
-    # First: they hand over to the others.
-    once = _FLUSHED_ONCE[:]
-    _FLUSHED_ONCE.clear()
-    for pending in once:
-        pending.flush()
-    for hot in _FLUSHED:
-        hot.flush()
-
-
-async def keep_flushed() -> None:
-    """Flush several times a second, so that other workers' /metrics are no older than that, until cancelled."""
-    try:
-        while True:
-            await asyncio.sleep(_FLUSH_INTERVAL)
-            flush()
-    finally:
-        flush()
 
 
 PUSH_REPAIRS_OWED = SnapshotGauge(

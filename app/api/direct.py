@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from app import metrics
+from app import hot_metrics, metrics
 from app.api import problems
 from app.errors import BodyTooLargeError
 
@@ -49,7 +49,7 @@ class DirectRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
         self._answer = endpoint
-        self._durations: dict[int, metrics.HotHistogram] = {}
+        self._durations: dict[int, hot_metrics.HotHistogram] = {}
         # FastAPI would take the endpoint's arguments for parameters of the request.
         documented = functools.wraps(endpoint)(_documented)
         del documented.__wrapped__
@@ -93,7 +93,7 @@ class DirectRoute(APIRoute):
         duration = self._durations.get(status)
         if duration is None:
             child = metrics.HTTP_REQUEST_DURATION.labels(self.path, self.method, str(status))
-            duration = self._durations[status] = metrics.HotHistogram(child)
+            duration = self._durations[status] = hot_metrics.HotHistogram(child)
         duration.observe(time.perf_counter() - began)
         return status, headers, body
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app import metrics
+from app import hot_metrics, metrics
 from app.api.state import AppState, state_of
 from app.freshness.exported import export
 
@@ -73,6 +73,6 @@ async def health(state: Annotated[AppState, Depends(state_of)]) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def prometheus(state: Annotated[AppState, Depends(state_of)]) -> Response:
-    metrics.flush()
+    hot_metrics.flush()
     export(state.freshness, state.plans.catalog if state.plans.loaded else None)
     return Response(await asyncio.to_thread(metrics.exposition), media_type="text/plain; version=1.0.0; charset=utf-8")

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, JsonValue
 from starlette.types import Receive, Scope
 
-from app import metrics
+from app import hot_metrics, metrics
 from app.api.direct import DirectRoute, read_body
 from app.api.json_body import decode_body, described_body
 from app.api.online_freshness import with_freshness
@@ -38,7 +38,7 @@ _MANY_ROWS = 500
 Counted = tuple[int, Mapping[int, Sequence[str]], int, Sequence[Sequence[int | None]]]
 """Of one part of a request: rows, odd, at and held of its OnlineResult, which would keep the values alive."""
 
-_READ_DURATION = metrics.HotHistogram(metrics.ONLINE_READ_DURATION)
+_READ_DURATION = hot_metrics.HotHistogram(metrics.ONLINE_READ_DURATION)
 
 
 class IncludedFreshness(BaseModel):

@@ -13,7 +13,7 @@ from itertools import repeat
 
 import numpy as np
 
-from app import metrics
+from app import hot_metrics, metrics
 
 _SECOND = 1_000_000
 _FEW = 50
@@ -26,8 +26,8 @@ _MOST_PENDING = 10_000
 class _View:
     """One stored view of a plan and what is yet to be counted of it. `sla` in seconds; None: it has none."""
 
-    ages: metrics.HotHistogram
-    stale: metrics.HotCounter | None
+    ages: hot_metrics.HotHistogram
+    stale: hot_metrics.HotCounter | None
     sla: float | None
     moments: list[int | None] = field(default_factory=list)
 
@@ -88,6 +88,6 @@ class ServedAges:
 
     def _make_room(self, rows: int) -> None:
         if not self._times:
-            metrics.flush_once(self)
+            hot_metrics.flush_once(self)
         elif len(self._times) + rows > self._most:
             self.flush()  # and again with the next flush of all

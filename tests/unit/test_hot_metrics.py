@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from app import metrics
+from app import hot_metrics, metrics
 from app.domain import ValueStatus
 from app.serving.counters import ServedCounters
 
@@ -25,8 +25,8 @@ def test_every_value_is_counted_once_by_its_status() -> None:
     counters = ServedCounters(["hot_a", "hot_b", "hot_a"])
     counters.count(10, {3: [PRESENT, NULL, PRESENT], 4: [NULL, PRESENT, PRESENT]})
     assert served("hot_a", PRESENT) == 0
-    metrics.flush()
-    metrics.flush()
+    hot_metrics.flush()
+    hot_metrics.flush()
     assert (served("hot_a", PRESENT), served("hot_a", NULL)) == (19, 1)
     assert (served("hot_b", PRESENT), served("hot_b", NULL)) == (9, 1)
 
@@ -36,20 +36,20 @@ def test_a_plan_that_is_replaced_takes_no_counts_along() -> None:
     counters.count(7, {})
     del counters
     gc.collect()
-    metrics.flush()
+    hot_metrics.flush()
     assert served("hot_gone", PRESENT) == 7
     ServedCounters(["hot_gone"]).count(1, {})
-    metrics.flush()
+    hot_metrics.flush()
     assert served("hot_gone", PRESENT) == 8
 
 
 def test_a_histogram_is_what_its_own_observe_would_make() -> None:
-    hot = metrics.HotHistogram(metrics.HTTP_REQUEST_DURATION.labels("hot", "GET", "200"))
+    hot = hot_metrics.HotHistogram(metrics.HTTP_REQUEST_DURATION.labels("hot", "GET", "200"))
     plain = metrics.HTTP_REQUEST_DURATION.labels("plain", "GET", "200")
     for seconds in (0.0001, 0.0005, 0.0006, 0.3, 99.0):
         hot.observe(seconds)
         plain.observe(seconds)
-    metrics.flush()
+    hot_metrics.flush()
     lines = metrics.exposition().decode().splitlines()
     of = {route: [line for line in lines if f'route="{route}"' in line] for route in ("hot", "plain")}
     assert [line.replace("hot", "plain") for line in of["hot"]] == of["plain"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app import metrics
+from app import hot_metrics, metrics
 from app.domain import Catalog, OnStale, Projection, to_microseconds, versioned
 from app.serving.ages import ServedAges
 from app.serving.plan import ServingPlan
@@ -52,7 +52,7 @@ class Counted:
         self._before = self._now()
 
     def _now(self) -> tuple[float, ...]:
-        metrics.flush()
+        hot_metrics.flush()
         mine = f'feature_view="{self._view}"'
         return (
             sample(f"freshet_served_age_seconds_count{{{mine}}}"),
@@ -139,9 +139,9 @@ def test_few_and_many_make_the_same_histogram() -> None:
     few, many = ServedAges([("ages_few", HOUR)]), ServedAges([("ages_many", HOUR)])
     for moment in moments:
         few.add_row(AT, [moment])
-        metrics.flush()
+        hot_metrics.flush()
     many.add(AT, len(moments), [[*moments]])
-    metrics.flush()
+    hot_metrics.flush()
     lines = metrics.exposition().decode().splitlines()
     of = {name: [line for line in lines if f'"{name}"' in line] for name in ("ages_few", "ages_many")}
     assert [line.replace("ages_few", "ages_many") for line in of["ages_few"]] == of["ages_many"]
@@ -182,7 +182,7 @@ def test_labels_are_the_names_of_the_registry() -> None:
     counted = Counted("profile")
     compiled.ages.add_row(AT, [AT] * len(compiled.views))
     assert counted.since()[0] == len(compiled.views) > 1
-    metrics.flush()
+    hot_metrics.flush()
     text = metrics.exposition().decode()
     for shown in ("people", "@v1", "twice"):
         assert shown not in text
