@@ -102,11 +102,11 @@ class FakeProbe:
 class Process:
     """One process of a deployment."""
 
-    def __init__(self, table: Table, holder: str = "a", rank: int = 0) -> None:
+    def __init__(self, table: Table, holder: str = "a", rank: int = 0, catalog: Catalog = CATALOG) -> None:
         self.probe, self.now = FakeProbe(), NOON
         self.monitor = SkewMonitor(
             self.probe,  # type: ignore[arg-type]
-            lambda: CATALOG,
+            lambda: catalog,
             table,
             table,
             lambda: self.now,
@@ -140,6 +140,15 @@ def test_who_loses_the_lease_in_between_publishes_nothing() -> None:
     assert not server.monitor.run_once()
     assert table.report.views["profile"].checked == 3
     assert server.probe.looked == ["profile"]
+
+
+def test_not_even_who_loses_it_at_the_last_view() -> None:
+    table = Table()
+    alone = catalogs.catalog(views=(profile,), on_demand=())
+    server = Process(table, catalog=alone)
+    server.probe.meanwhile = lambda: table.take("skew", "b", MINUTE, 1)
+    assert not server.monitor.run_once()
+    assert table.body is None
 
 
 def test_a_view_that_cannot_be_compared_says_why_and_keeps_its_totals() -> None:
