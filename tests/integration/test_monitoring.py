@@ -109,6 +109,9 @@ def empty(answers: Answers) -> set[str]:
 def test_a_pipeline_that_stops_is_seen_whoever_lives(world: WatchedWorld) -> None:
     with world.serving() as server, Traffic(server) as traffic:
         export(server)
+        wait_until("the export to be counted", lambda: bool(world.prometheus.query("freshet_export_rows_total > 0")))
+        # What a counter began with has no rate.
+        export(server)
         materialize(server)
 
         healthy = shown_without(world, lambda answers: empty(answers) - EMPTY.keys())

@@ -35,6 +35,7 @@ class WatchedWorld:
             "FRESHET_DATA_DIR": str(folder / "data"),
             "FRESHET_ONLINE_TIMEOUT": "5",  # a busy machine may take its time
             "FRESHET_FRESHNESS_INTERVAL": "0.5",
+            "FRESHET_SKEW_INTERVAL": "1",
         }
         write_watched_repo(folder / "repo", redis)
         done = run_here("apply", environment=self._environment)
