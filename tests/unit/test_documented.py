@@ -125,7 +125,7 @@ def test_every_metric_is_documented_with_type_and_labels() -> None:
 
 
 def test_every_gauge_is_shown() -> None:
-    gauges = {value for value in vars(metrics).values() if isinstance(value, SnapshotGauge)}
+    gauges = {value for value in vars(metrics).values() if isinstance(value, SnapshotGauge | SnapshotHistogram)}
 
     assert set(metrics.SNAPSHOT_METRICS) == gauges
     assert len(metrics.SNAPSHOT_METRICS) == len(gauges)
