@@ -16,6 +16,7 @@ from app.domain import EntityKey, OnlineRow, PushOutcome, ViewSpec
 from app.settings import Settings
 from app.stores.catalog import RegistryReader
 from app.stores.definitions import apply_definitions
+from app.stores.metadata import MetadataStore
 from app.stores.online import FeastOnlineStore
 from app.stores.repo import FeastRepo, open_repo
 from tests.contract.reading import read_rows
@@ -144,3 +145,16 @@ def _online_store(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]
         postgres: Postgres = request.getfixturevalue("postgres")
         with postgres.database() as database:
             yield database.feast_store
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
+    """An empty metadata database, of either kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'freshet.db'}"
+    else:
+        url = request.getfixturevalue("postgres_database").sqlalchemy_url
+    store = MetadataStore(Settings(database_url=url))
+    store.upgrade()
+    yield store
+    store.close()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from app.errors import NotFoundError
 from app.job import Job, JobFault, JobState, Progress
-from app.settings import Settings
 from app.stores.job_claims import Beat, JobClaims
 from app.stores.job_totals import BOUNDS, Totals
 from app.stores.jobs import JobRecords
@@ -21,18 +19,6 @@ from app.stores.metadata import MetadataStore
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 FAULT = JobFault("store-unavailable", "Store unavailable", "The offline store does not answer")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'freshet.db'}"
-    else:
-        url = request.getfixturevalue("postgres_database").sqlalchemy_url
-    store = MetadataStore(Settings(database_url=url))
-    store.upgrade()
-    yield store
-    store.close()
 
 
 @pytest.fixture

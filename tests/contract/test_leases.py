@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from app.settings import Settings
 from app.stores.leases import StoredLeases
 from app.stores.metadata import MetadataStore
 from app.stores.snapshots import StoredSnapshots
 
 HOUR = timedelta(hours=1)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'freshet.db'}"
-    else:
-        url = request.getfixturevalue("postgres_database").sqlalchemy_url
-    store = MetadataStore(Settings(database_url=url))
-    store.upgrade()
-    yield store
-    store.close()
 
 
 @pytest.fixture

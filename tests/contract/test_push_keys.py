@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from app.pushing.keys import Claim, ClaimState
-from app.settings import Settings
 from app.stores.metadata import MetadataStore
 from app.stores.push_keys import PushKeys
 
@@ -19,18 +16,6 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STALE = NOW - timedelta(seconds=10)
 LATER = NOW + timedelta(seconds=11)
 LATER_STALE = LATER - timedelta(seconds=10)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'freshet.db'}"
-    else:
-        url = request.getfixturevalue("postgres_database").sqlalchemy_url
-    store = MetadataStore(Settings(database_url=url))
-    store.upgrade()
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from app.pushing.ports import RepairMarker
-from app.settings import Settings
 from app.stores.metadata import MetadataStore
 from app.stores.push_repairs import PushRepairs
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SINCE = datetime(1850, 3, 1, 4, 5, 6, 7, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=3)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'freshet.db'}"
-    else:
-        url = request.getfixturevalue("postgres_database").sqlalchemy_url
-    store = MetadataStore(Settings(database_url=url))
-    store.upgrade()
-    yield store
-    store.close()
 
 
 def of(metadata: MetadataStore, server: str, project: str = "lab") -> PushRepairs:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.domain import EntityKey, SourceSpec, ViewSpec, to_microseconds
-from app.settings import Settings
 from app.skew.offline import OfflineSide
 from app.stores.catalog import RegistryReader
 from app.stores.materialized import StoredMaterialized
@@ -97,18 +95,6 @@ def test_the_times_of_a_view_of_nobody(case: HistoryCase) -> None:
     case.write("weather", [Fact((), NOON - HOUR, NOON, (1.0,)), Fact((), NOON + HOUR, NOON, (2.0,))])
     found = OfflineSide(case.history, 10.0).times(case.catalog.views["weather"], [{}], NOON)
     assert found == [(to_microseconds(NOON - HOUR), to_microseconds(NOON))]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'freshet.db'}"
-    else:
-        url = request.getfixturevalue("postgres_database").sqlalchemy_url
-    store = MetadataStore(Settings(database_url=url))
-    store.upgrade()
-    yield store
-    store.close()
 
 
 VIEW = ViewSpec("trips", (), (), None, source=SourceSpec("s", "FileSource", "ts", "made"))
