@@ -156,10 +156,18 @@ class RedisOnlineStore(stock.RedisOnlineStore):
             return self._sampler.sample(client, config.project, version, stored, entities, store.write_timeout)
 
     def marks(self, config: RepoConfig, tables: Sequence[FeatureView]) -> list[Mark | None]:
-        """What writers have left for each of these views. Raises StoreUnavailableError."""
+        """What writers have left for each of these views. Raises StoreUnavailableError.
+
+        On a Cluster none where their node does not answer: it is one of many, and the others can be sampled.
+        """
         store = config.online_store
+        apart = store.redis_type == stock.RedisType.redis_cluster
+        gone: tuple[type[Exception], ...] = (redis.ConnectionError, redis.TimeoutError) if apart else ()
         with self._using(store, store.write_timeout) as client:
-            return read_marks(client, config.project, [_stored_name(config, table) for table in tables])
+            try:
+                return read_marks(client, config.project, [_stored_name(config, table) for table in tables])
+            except gone:
+                return [None] * len(tables)
 
     def online_read(
         self,

@@ -9,35 +9,31 @@ from __future__ import annotations
 import contextlib
 import queue
 import sqlite3
-import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores import sqlite as stock
-from feast.infra.online_stores.helpers import compute_table_id, extract_text_and_num
+from feast.infra.online_stores.helpers import extract_text_and_num
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
 from app.domain import PushOutcome, ViewSpec, to_moment
-from app.errors import NotServableError, StoreUnavailableError
 from app.freshness.ports import ViewSample
 from app.stores.compare import Stored, judge
-from app.stores.key_readers import KeyReader
 from app.stores.marks import Mark, newest_of, now_in_microseconds
 from app.stores.protos import FeastRow, Progress
 from app.stores.rows import EncodedRows, from_feast
 from app.stores.sqlite_clock import clock_cell, clock_of, exact_moment, exact_row, stock_created, stock_seconds
-from app.stores.sqlite_marks import keep_mark, read_mark
-from app.stores.sqlite_samples import sample_table
+from app.stores.sqlite_looks import READ_PATIENCE, read_marks, sample_views
+from app.stores.sqlite_marks import keep_mark
+from app.stores.sqlite_tables import quoted, sqlite_errors, table_name
 
 # SQLite's default limit of bound parameters is 32,766; three per row leave room.
 _KEYS_PER_QUERY = 5_000
-_READ_PATIENCE = 0.1
 
 
 class SqliteOnlineStoreConfig(stock.SqliteOnlineStoreConfig):
@@ -64,7 +60,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
     @contextlib.contextmanager
     def _borrowed(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:
         """A connection for one thread at a time; as many are kept as were ever used at once."""
-        with _errors():
+        with sqlite_errors():
             try:
                 connection = self._idle.get_nowait()
             except queue.Empty:
@@ -86,7 +82,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
 
     def write_rows(self, config: RepoConfig, table: FeatureView, rows: EncodedRows) -> list[PushOutcome]:
         """Compare-and-set of every row, in one transaction that no other writer can interleave with."""
-        name, clock = _table_name(config, table), clock_of(table)
+        name, clock = table_name(config, table), clock_of(table)
         outcomes: list[PushOutcome] = []
         winners: dict[bytes, Stored] = {}
         cells = zip(*rows.cells, strict=True) if rows.features else [()] * len(rows)
@@ -103,47 +99,23 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
             if winners:
                 now = now_in_microseconds()
                 mark = Mark(newest_of(rows.event, now), now, outcomes.count(PushOutcome.APPLIED))
-                keep_mark(connection, _quoted(name), mark)
+                keep_mark(connection, quoted(name), mark)
         return outcomes
 
     def sample(
         self, config: RepoConfig, views: Sequence[tuple[ViewSpec, FeatureView]], entities: int
     ) -> dict[str, ViewSample]:
         """See app.freshness.ports.OnlineSampler. A view without a table is left out."""
-        found: dict[str, ViewSample] = {}
-        version = config.entity_key_serialization_version
-        with self._looking(config) as connection:
-            for view, table in views:
-                with _if_there():
-                    reader = KeyReader(view.join_keys, version)
-                    name = _quoted(_table_name(config, table))
-                    found[view.name] = sample_table(connection, name, clock_of(table), reader, entities)
-        return found
+        return sample_views(self._get_db_path(config), config, views, entities)
 
     def marks(self, config: RepoConfig, tables: Sequence[FeatureView]) -> list[Mark | None]:
         """What writers have left for each of these views. Raises StoreUnavailableError."""
-        found: list[Mark | None] = []
-        with self._looking(config) as connection:
-            for table in tables:
-                found.append(None)
-                with _if_there():
-                    found[-1] = read_mark(connection, _quoted(_table_name(config, table)))
-        return found
-
-    @contextlib.contextmanager
-    def _looking(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:
-        """A connection that cannot write, for this while alone: it comes seldom."""
-        path = urllib.request.pathname2url(str(Path(self._get_db_path(config)).absolute()))
-        with (
-            _errors(),
-            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", _READ_PATIENCE, uri=True)) as connection,
-        ):
-            yield connection
+        return read_marks(self._get_db_path(config), config, tables)
 
     @staticmethod
     def _upsert(connection: sqlite3.Connection, name: str, clock: str, rows: Mapping[bytes, Stored]) -> None:
         connection.executemany(
-            f"INSERT INTO {_quoted(name)} (entity_key, feature_name, value, value_text, event_ts, created_ts) "  # noqa: S608
+            f"INSERT INTO {quoted(name)} (entity_key, feature_name, value, value_text, event_ts, created_ts) "  # noqa: S608
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity_key, feature_name) DO UPDATE SET value = excluded.value, "
             "value_text = excluded.value_text, event_ts = excluded.event_ts, created_ts = excluded.created_ts",
             (
@@ -164,7 +136,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         """Rows in the order of the keys, (None, None) where there is none; timestamps are aware, in UTC."""
         keys = [_key(config, key) for key in entity_keys]
         with self._borrowed(config) as connection:
-            stored = self._stored(connection, _table_name(config, table), clock_of(table), keys)
+            stored = self._stored(connection, table_name(config, table), clock_of(table), keys)
         wanted = requested_features or [feature.name for feature in table.features]
         return [
             (None, None)
@@ -181,11 +153,11 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         cells: dict[bytes, dict[str, bytes]] = {}
         seconds: dict[bytes, int] = {}
         unique = list(dict.fromkeys(keys))
-        name, clock = _quoted(_table_name(config, table)), clock_of(table)
+        name, clock = quoted(table_name(config, table)), clock_of(table)
         # Few of many features are looked up one by one; else walking over all of a row is cheaper.
         wanted = [*features, clock] if 2 * len(features) < len(table.features) else []
         among = f"AND feature_name IN ({','.join('?' * len(wanted))})" if wanted else ""
-        with _errors():
+        with sqlite_errors():
             connection = self._reader(config)
             for start in range(0, len(unique), _KEYS_PER_QUERY):
                 chunk = unique[start : start + _KEYS_PER_QUERY]
@@ -220,7 +192,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
         for start in range(0, len(unique), _KEYS_PER_QUERY):
             chunk = unique[start : start + _KEYS_PER_QUERY]
             rows = connection.execute(
-                f"SELECT entity_key, feature_name, value, event_ts, created_ts FROM {_quoted(name)} "  # noqa: S608
+                f"SELECT entity_key, feature_name, value, event_ts, created_ts FROM {quoted(name)} "  # noqa: S608
                 f"WHERE entity_key IN ({','.join('?' * len(chunk))})",
                 chunk,
             )
@@ -231,7 +203,7 @@ class SqliteOnlineStore(stock.SqliteOnlineStore):
     def _reader(self, config: RepoConfig) -> sqlite3.Connection:
         """The connection of the event loop, which must not wait as long for a locked file as a writer may."""
         if self._reads is None:
-            self._reads = _connect(self._get_db_path(config), _READ_PATIENCE)
+            self._reads = _connect(self._get_db_path(config), READ_PATIENCE)
         return self._reads
 
     def ping(self, config: RepoConfig) -> None:
@@ -270,33 +242,3 @@ def _text(cell: bytes) -> str | None:
 
 def _key(config: RepoConfig, key: EntityKeyProto) -> bytes:
     return serialize_entity_key(key, entity_key_serialization_version=config.entity_key_serialization_version)
-
-
-def _table_name(config: RepoConfig, table: FeatureView) -> str:
-    return compute_table_id(config.project, table, config.registry.enable_online_feature_view_versioning)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-@contextlib.contextmanager
-def _if_there() -> Iterator[None]:
-    """Passes over a view whose table has not been made, or whose keys Feast cannot serialize: it has no rows."""
-    try:
-        yield
-    except NotServableError:
-        return
-    except sqlite3.OperationalError as error:
-        if "no such table" not in str(error):
-            raise
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if "no such table" in str(error):
-            raise StoreUnavailableError("The online store has no table for this view; run `freshet apply`") from error
-        raise StoreUnavailableError(f"The SQLite online store cannot be used: {error}") from error

@@ -16,7 +16,8 @@ from redis.cluster import RedisCluster
 
 _KEYS_PER_SCAN = 500
 _MOST_SCANS = 200
-"""Of one stretch, so that it takes Redis less than a tenth of a second, and other clients wait half a millisecond."""
+"""Of one stretch: together they took Redis about a tenth of a second, and each less than one millisecond
+(docs/adr/0018-sampling-and-watermarks.md)."""
 _READS_AT_ONCE = 200
 
 

@@ -110,6 +110,8 @@ def test_rows_are_written_though_the_node_of_the_marks_hangs(case: OnlineCase, c
         begin = time.monotonic()
         assert case.write(*(row(key, NOON, 1.0) for key in well[2:12])) == [PushOutcome.APPLIED] * 10
         assert time.monotonic() - begin < 0.2
+        # Nor does it keep the other nodes from being watched.
+        assert case.store.marks([view]) == {}
     store = case.repo.store.provider.online_store
     store._marks_apart._silent_until = 0.0
     case.write(row(well[20], NOON, 1.0))
