@@ -168,7 +168,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(offline_store.keep_compacted(settings.compaction_interval.total_seconds())),
             asyncio.create_task(state.push_keys.keep_expiring(_SECONDS_BETWEEN_EXPIRIES)),
             asyncio.create_task(hot_metrics.keep_flushed()),
-            asyncio.create_task(keep_counted(jobs)),
+            asyncio.create_task(keep_counted(jobs, metadata, repo.project)),
             asyncio.create_task(monitor.run()),
         ]
         if settings.skew_interval:

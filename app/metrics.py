@@ -117,7 +117,14 @@ PUSH_REPAIRS_OWED = SnapshotGauge(
     "freshet_push_repairs_owed", "Push sources with rows that are kept offline and not yet online, over all servers."
 )
 JOBS = SnapshotGauge("freshet_jobs", "Background jobs that are remembered, by kind and state.", ["kind", "state"])
-JOBS_ENDED = SnapshotCounter("freshet_jobs_ended_total", "Background jobs that have ended, ever.", ["kind", "state"])
+JOBS_ENDED = SnapshotCounter(
+    "freshet_jobs_ended_total", "Background jobs that have ended, ever.", ["project", "kind", "state"]
+)
+RUNS_ENDED = SnapshotCounter(
+    "freshet_runs_ended_total",
+    "Computations and materializations of feature views that have ended, ever.",
+    ["project", "kind", "feature_view", "state"],
+)
 EXPORT_ROWS = SnapshotCounter("freshet_export_rows_total", "Rows of all exports that have succeeded.")
 EXPORT_DURATION = SnapshotHistogram(
     "freshet_export_duration_seconds", "Time from the beginning of an export's first attempt to its success."
@@ -179,6 +186,7 @@ SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
     PUSH_REPAIRS_OWED,
     JOBS,
     JOBS_ENDED,
+    RUNS_ENDED,
     EXPORT_ROWS,
     EXPORT_DURATION,
     VIEW_NEWEST_EVENT,

@@ -9,6 +9,7 @@ from datetime import datetime
 from feast import FeatureView
 
 from app.domain import Catalog, ViewSpec
+from app.pushing.push import count_from_zero
 from app.stores.catalog import RegistryReader
 from app.stores.offline import FeastOfflineStore
 from app.stores.online import FeastOnlineStore
@@ -36,6 +37,7 @@ class RegistryCatalogs:
             snapshot = self._reader.read()
             self._online.use(snapshot.feast_views, snapshot.catalog.views.values())
             self._offline.use(snapshot.feast_views)
+            count_from_zero(snapshot.catalog.push_sources)
             self._fingerprint, self._views = fingerprint, snapshot.feast_views
             return snapshot.catalog
 

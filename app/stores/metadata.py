@@ -153,6 +153,13 @@ class MetadataStore:
         with self._errors(), self._engine.connect() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    def ended_runs(self, project: str) -> dict[tuple[str, ...], int]:
+        """How many runs have ended, by kind, view and state. None of them is ever forgotten."""
+        columns = (Run.kind, Run.feature_view, Run.state)
+        ended = sa.select(*columns, sa.func.count()).where(Run.project == project, Run.state != "running")
+        with self._errors(), self._engine.connect() as connection:
+            return {tuple(place): number for *place, number in connection.execute(ended.group_by(*columns))}
+
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """A connection in a transaction: committed at the end, rolled back on an error. For the tables of others."""

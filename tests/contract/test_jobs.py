@@ -319,3 +319,20 @@ def test_ends_that_come_at_once_are_all_counted(records: JobRecords, claims: Job
     assert records.totals().ended == {("export", "succeeded"): 8}
     assert records.totals().rows == {"export": 8}
     assert sum(records.totals().durations["export"]) == 8
+
+
+def test_runs_that_end_are_counted_by_view(metadata: MetadataStore) -> None:
+    def run(kind: str, view: str, error: str | None = None, project: str = "lab") -> None:
+        metadata.end_run(metadata.begin_run(project, kind, view, (None, NOW), NOW), 3, NOW, error)
+
+    run("materialize", "trips")
+    run("materialize", "trips")
+    run("materialize", "trips", "the store is gone")
+    run("compute", "users")
+    run("compute", "users", project="other")
+    metadata.begin_run("lab", "compute", "users", (None, NOW), NOW)
+    assert metadata.ended_runs("lab") == {
+        ("materialize", "trips", "succeeded"): 2,
+        ("materialize", "trips", "failed"): 1,
+        ("compute", "users", "succeeded"): 1,
+    }

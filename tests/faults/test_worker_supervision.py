@@ -72,7 +72,8 @@ def test_a_server_has_one_worker_which_comes_back(
             assert records.list()[0].id == job.id
         shown = 'freshet_jobs{kind="of no kind",state="failed"} 1.0'
         server.wait_for("the metric", lambda: shown in server.get("/metrics").text)
-        assert 'freshet_jobs_ended_total{kind="of no kind",state="failed"} 1.0' in server.get("/metrics").text
+        counted = f'freshet_jobs_ended_total{{kind="of no kind",project="{project}",state="failed"}} 1.0'
+        assert counted in server.get("/metrics").text
         assert server.stop(end) in (0, 130)
         assert not second.is_running()
         assert "worker stopped" in server.output()

@@ -210,6 +210,8 @@ def test_what_a_server_shows(world: World) -> None:
     assert whole["probed_at"] <= whole["generated_at"]
     assert whole["probe_interval_seconds"] == 0.1
     assert 'freshet_feature_view_sla_breached{feature_view="purchases",project="lab"} 1.0' in lines
+    # To Prometheus a series that begins with its first rows has not grown.
+    assert 'freshet_push_rows_total{outcome="rejected",push_source="purchases_events"} 0.0' in lines
     assert 'freshet_feature_view_status{feature_view="clicks",project="lab",status="fresh"} 1.0' in lines
     (newest,) = [line for line in lines if line.startswith("freshet_feature_view_newest_event_timestamp_seconds{")]
     shown = datetime.fromisoformat(found["newest_event_timestamp"]).timestamp()
