@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-OFTEN = {"skew_interval": timedelta(seconds=0.2), "skew_sample": 1000}
+OFTEN = {"skew_interval": timedelta(seconds=0.2), "skew_sample": 10_000}
 SECONDS = 60.0
 
 
