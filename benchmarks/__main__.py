@@ -182,6 +182,24 @@ def soak_command(
     _finish(Record(soak=soak(options)), output or (HERE if minutes >= 10 else None))
 
 
+@app.command("against")
+def against_command(
+    other: Annotated[Path, typer.Argument(help="The root of another checkout, from `git worktree add` for example.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Of both servers in turn.")] = 10,
+    seconds: Annotated[int, typer.Option(min=1, help="Of load per server, read and round.")] = 3,
+    users: Annotated[int, typer.Option(min=_LEAST_USERS, help="Entities in the store.")] = 20_000,
+    inside: Annotated[bool, typer.Option("--in-process", help="Without HTTP; the CPU time alone.")] = False,
+    python: Python = False,
+) -> None:
+    """What a change costs a read: this tree beside another one, over the same data and in the same environment."""
+    from benchmarks.against import against, in_process
+
+    if inside:
+        in_process(other.resolve(), rounds, users)
+        return
+    against(other.resolve(), rounds, seconds, users, _generator(python, may_fall_back=True))
+
+
 @app.command("profile")
 def profile_command(
     entities: Annotated[int, typer.Option(min=1, help="Per request.")] = 1,

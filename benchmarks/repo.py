@@ -61,6 +61,7 @@ def _definitions() -> Iterator[str]:
         for view in service.views:
             fields = ", ".join(f"Field(name={name!r}, dtype={kind})" for name, kind in view.fields.items())
             yield f"{view.name} = FeatureView(name={view.name!r}, entities=[{service.entity}], source=source,"
+            yield "    tags={'freshness_sla': 'daily'},"
             yield f"    ttl=timedelta(days=1), schema=[Field(name={service.entity!r}, dtype=String), {fields}])"
         yield f"{service.name} = FeatureService(name={service.name!r}, "
         yield f"    features=[{', '.join(view.name for view in service.views)}])"

@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1", tags=["online features"], route_class=DirectRou
 _MANY_FEATURES = 50
 _MANY_ROWS = 500
 
-Counted = tuple[int, Mapping[int, Sequence[str]], int, Sequence[Sequence[int | None]]]
+Counted = tuple[int, Mapping[int, Sequence[str]], int, Sequence[Sequence[int]]]
 """Of one part of a request: rows, odd, at and held of its OnlineResult, which would keep the values alive."""
 
 _READ_DURATION = hot_metrics.HotHistogram(metrics.ONLINE_READ_DURATION)

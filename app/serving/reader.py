@@ -16,7 +16,7 @@ from app.planning.transforms import Given, Input, transform
 from app.serving.plan import ServingPlan
 from app.serving.ports import ViewColumns
 from app.serving.request import OnlineRequest
-from app.serving.rules import NOT_FOUND, NULL, OLD, shorter
+from app.serving.rules import HIDDEN, NOT_FOUND, NULL, OLD, shorter
 from app.serving.shape import PRESENT
 from app.threads import DaemonThreads, awaitable
 
@@ -27,7 +27,7 @@ class OnlineResult:
 
     `values` by output, then row. `odd` holds the rows in which not every status is PRESENT: their statuses by output.
     `moments` are event timestamps in microseconds since 1970 (UTC) by view, then row; None where there is no row.
-    `held` are the same at the time `at` of the read (same unit); None where the row is not shown, either.
+    `held` are the same at the time `at` of the read (same unit), but HIDDEN where no row is shown.
     """
 
     rows: int
@@ -35,7 +35,7 @@ class OnlineResult:
     odd: dict[int, list[str]]
     moments: list[list[int | None]]
     at: int
-    held: list[list[int | None]]
+    held: list[list[int]]
 
 
 async def read_features(
@@ -91,15 +91,13 @@ def _hide(columns: ViewColumns, odd_rows: Mapping[int, str], on_stale: OnStale) 
             values[row] = None
 
 
-def _held(moments: list[int | None], odd_rows: Mapping[int, str], on_stale: OnStale) -> list[int | None]:
-    """The moments of the rows that are shown."""
-    if not odd_rows:
-        return moments
-    held = moments.copy()
+def _held(moments: list[int | None], odd_rows: Mapping[int, str], on_stale: OnStale) -> list[int]:
+    """The moments of the rows that are shown, HIDDEN for the others."""
+    held = moments.copy() if odd_rows else moments
     for row, status in odd_rows.items():
         if status == NOT_FOUND or on_stale is not OnStale.SERVE:
-            held[row] = None
-    return held
+            held[row] = HIDDEN
+    return held  # type: ignore[return-value]  # a row without a moment is an odd one
 
 
 async def _compute(

@@ -14,7 +14,7 @@ from app.domain import OnStale, to_microseconds
 from app.serving.plan import ServingPlan
 from app.serving.reader import OnlineResult, read_features, refuse_stale
 from app.serving.request import OnlineRequest
-from app.serving.rules import NOT_FOUND, NULL, OLD, shorter
+from app.serving.rules import HIDDEN, NOT_FOUND, NULL, OLD, shorter
 from app.serving.shape import PRESENT
 from app.threads import DaemonThreads
 
@@ -23,13 +23,13 @@ from app.threads import DaemonThreads
 class OnlineRow:
     """The answer for one entity: `values` and `statuses` by output, or no statuses where all are PRESENT; `moments`,
     event timestamps in microseconds since 1970 (UTC) by view, None where there is no row; `held`, the same at the time
-    `at` of the read, None where the row is not shown, either."""
+    `at` of the read, but HIDDEN where no row is shown."""
 
     values: list[Any]
     statuses: list[str] | None
     moments: list[int | None]
     at: int
-    held: list[int | None]
+    held: list[int]
 
 
 async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, threads: DaemonThreads) -> OnlineRow:
@@ -38,7 +38,7 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
         return _only_row(await read_features(plan, request, now, threads))
     found = await plan.read.fetch_row(request.entities)
     cells, moments, at = found.values, found.moments, to_microseconds(now)
-    held = moments
+    held: list[int] = moments  # type: ignore[assignment]  # None is replaced below
     odd: dict[int, str] | None = None
     for view, moment in enumerate(moments):
         if moment is None or moment > at:
@@ -52,8 +52,8 @@ async def read_row(plan: ServingPlan, request: OnlineRequest, now: datetime, thr
         odd[view] = status
         if status == NOT_FOUND or request.on_stale is not OnStale.SERVE:
             if held is moments:
-                held = moments.copy()
-            held[view] = None
+                held = held.copy()
+            held[view] = HIDDEN
             start, stop = plan.spans[view]
             cells[start:stop] = [None] * (stop - start)
     values = [cells[place] for place in plan.picks]

@@ -10,6 +10,9 @@ NULL = ValueStatus.NULL_VALUE.value
 NOT_FOUND = ValueStatus.NOT_FOUND.value
 OLD = ValueStatus.OUTSIDE_MAX_AGE.value
 
+HIDDEN = 2**62
+"""In place of the event timestamp of a row that is not shown: later than all times that are."""
+
 
 def shorter(ttl: int | None, max_staleness: timedelta | None) -> int | None:
     """The shorter of two limits, in microseconds; None where there is none."""

@@ -103,7 +103,7 @@ def test_times_have_the_digits_that_feast_gives_them(moments: list[datetime | No
         for moment in moments
     ]
     plan = compile_features(catalog(), ["profile:age"], FakeStore())
-    part = encode_vectors(plan, OnlineResult(len(moments), [[1] * len(moments)], {}, [microseconds], 0, [microseconds]))
+    part = encode_vectors(plan, OnlineResult(len(moments), [[1] * len(moments)], {}, [microseconds], 0, []))
     assert json.loads(b"[" + part.timestamps[0] + b"]") == stamps
 
 
@@ -117,8 +117,8 @@ def answer(plan: ServingPlan, results: list[OnlineResult], **options: bool) -> d
 
 def test_parts_make_one_answer_with_the_join_keys_first() -> None:
     plan = compile_features(catalog(), ["scaled_age:scaled", "profile:name", "profile:age"], FakeStore())
-    first = OnlineResult(2, [[1.0, None], ["a", None], [1, None]], {1: ["NOT_FOUND"] * 3}, [[0, None]], 0, [[0, None]])
-    second = OnlineResult(1, [[2.0], [None], [2]], {0: ["PRESENT", "NULL_VALUE", "PRESENT"]}, [[1_500_000]], 0, [[0]])
+    first = OnlineResult(2, [[1.0, None], ["a", None], [1, None]], {1: ["NOT_FOUND"] * 3}, [[0, None]], 0, [])
+    second = OnlineResult(1, [[2.0], [None], [2]], {0: ["PRESENT", "NULL_VALUE", "PRESENT"]}, [[1_500_000]], 0, [])
     none = "1970-01-01T00:00:00Z"
     times = [none, none, "1970-01-01T00:00:01.500Z"]
     assert answer(plan, [first, second]) == {
@@ -145,9 +145,9 @@ def test_full_names_and_versions() -> None:
     renamed = service("s", Projection("profile", ("age",), alias="people"), Projection("visits", ("count",)))
     base = catalog(renamed)
     plan = compile_service(dataclasses.replace(base, views={**base.views, "profile": numbered}), renamed, FakeStore())
-    metadata = answer(
-        plan, [OnlineResult(1, [[1], [2]], {}, [[0], [0]], 0, [[0], [0]])], full_names=True, with_versions=True
-    )["metadata"]
+    metadata = answer(plan, [OnlineResult(1, [[1], [2]], {}, [[0], [0]], 0, [])], full_names=True, with_versions=True)[
+        "metadata"
+    ]
     assert metadata["feature_names"] == ["user_id", "people__age", "visits__count"]
     # protobuf leaves out a number that is 0.
     assert metadata["feature_view_metadata"] == [{"name": "people", "version": 3}, {"name": "visits"}]
