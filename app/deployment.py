@@ -18,6 +18,7 @@ from app.materializing.materialize import Materializer
 from app.settings import Settings
 from app.stores.asked_entities import AskedEntities
 from app.stores.asked_sample import AskedSampler
+from app.stores.asked_store import AskedStore
 from app.stores.catalog import RegistryReader
 from app.stores.history import FeastHistory
 from app.stores.metadata import MetadataStore, open_metadata
@@ -110,7 +111,8 @@ def asked_sampler(
     each = seconds / 8
     history = FeastHistory(repo.store.config, feast_views, each, repo.store.registry)
     offline = StoredOfflineSampler(repo.store.config, feast_views, history, each)
-    return AskedSampler(online, AskedEntities(offline, feast_views, now), seconds)
+    store, entities = AskedStore(repo.store.config, feast_views), AskedEntities(offline, feast_views, now)
+    return AskedSampler(store, entities, online.marks, seconds)
 
 
 @contextlib.contextmanager

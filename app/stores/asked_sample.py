@@ -17,14 +17,11 @@ _AT_ONCE = 100
 
 
 class AskedStore(Protocol):
-    """An online store that tells moments of entities, and may know no more: app.stores.online.FeastOnlineStore."""
+    """An online store that tells moments of entities: app.stores.asked_store.AskedStore."""
 
     def moments(self, view: ViewSpec, keys: Sequence[EntityKey]) -> list[int | None]:
         """The event timestamps of these entities' rows, None for one without a row. May hang; raises NotFoundError
         and StoreUnavailableError."""
-
-    def marks(self, views: Sequence[ViewSpec]) -> Mapping[str, WriteMark]:
-        """See app.freshness.ports.OnlineSampler."""
 
 
 class Entities(Protocol):
@@ -46,10 +43,17 @@ class AskedSampler:
     """
 
     def __init__(
-        self, online: AskedStore, entities: Entities, seconds: float, elapsed: Callable[[], float] = time.monotonic
+        self,
+        online: AskedStore,
+        entities: Entities,
+        marks: Callable[[Sequence[ViewSpec]], Mapping[str, WriteMark]],
+        seconds: float,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`marks` gives those of this process, as the port does."""
         self._online = online
         self._entities = entities
+        self._marks = marks
         self._seconds = seconds
         self._elapsed = elapsed
         self._threads = DaemonThreads("sample", 1)
@@ -74,7 +78,7 @@ class AskedSampler:
 
     def marks(self, views: Sequence[ViewSpec]) -> Mapping[str, WriteMark]:
         """See the port: only what this process has written."""
-        return self._online.marks(views)
+        return self._marks(views)
 
     def _ask(self, views: Sequence[ViewSpec], entities: int, until: float) -> tuple[dict[str, ViewSample], set[str]]:
         """What was found, and the names of the views that there was no time for."""

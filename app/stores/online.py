@@ -13,15 +13,15 @@ from typing import Any
 
 from feast import FeatureView
 
-from app.domain import EntityKey, PushOutcome, ViewSpec, to_microseconds
-from app.errors import NotFoundError, StoreUnavailableError
+from app.domain import PushOutcome, ViewSpec, to_microseconds
+from app.errors import NotFoundError
 from app.freshness.ports import ViewSample, WriteMark
 from app.planning.selection import ViewRead
 from app.pushing.batch import RowBatch
 from app.serving.ports import PreparedRead
 from app.stores.compare import Stored, judge
 from app.stores.marks import Mark, newest_of, now_in_microseconds
-from app.stores.protos import FeastRow, decode_row, encode_key, encode_rows
+from app.stores.protos import FeastRow, decode_row, encode_rows
 from app.stores.reads import open_reads
 from app.stores.repo import FeastRepo
 from app.stores.rows import RowEncoder
@@ -112,21 +112,6 @@ class FeastOnlineStore:
     def can_be_sampled(self) -> bool:
         """Whether the store names its entities itself, as ours do; any other must be asked about each."""
         return hasattr(self._store, "sample")
-
-    def moments(self, view: ViewSpec, keys: Sequence[EntityKey]) -> list[int | None]:
-        """The event timestamps of these entities' rows, in microseconds since 1970 (UTC), by Feast's interface; None
-        for one without a row. Blocks, without a deadline; raises NotFoundError and StoreUnavailableError."""
-        table = self._feast_view(view)
-        # The timestamp belongs to the row; a feature that was added of late may be missing at either end.
-        names = [feature.name for feature in table.features]
-        wanted = list(dict.fromkeys([*names[:1], *names[-1:]]))
-        try:
-            protos = [encode_key(key, [field.dtype for field in view.join_keys]) for key in keys]
-            found = self._store.online_read(self._config, table, protos, wanted)
-        except Exception as error:  # whatever this store's driver raises
-            raise StoreUnavailableError(f"The online store failed ({type(error).__name__})") from error
-        rows = [decode_row(*answer) for answer in found]
-        return [None if row is None else to_microseconds(row.event_timestamp) for row in rows]
 
     def sample(self, views: Sequence[ViewSpec], entities: int) -> dict[str, ViewSample]:
         """See app.freshness.ports.OnlineSampler. Stores that are not ours leave every view out: see

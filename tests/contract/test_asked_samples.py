@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
+from feast.infra.online_stores.postgres_online_store import postgres as feast_store
+from feast.infra.utils.postgres.postgres_config import ConnectionType
 
 from app.deployment import asked_sampler
-from app.domain import EPOCH, EntityKey
+from app.domain import EPOCH, EntityKey, to_microseconds
+from app.errors import StoreUnavailableError
 from app.freshness.finding import observe
 from app.freshness.ports import ViewSample
 from app.freshness.view import FreshnessStatus, judge
 from app.settings import Settings
 from app.stores.asked_sample import AskedSampler
+from app.stores.asked_store import AskedStore
 from app.stores.catalog import RegistryReader
 from app.stores.online import FeastOnlineStore
 from tests.contract.conftest import OnlineCase, opened, row, trip
@@ -25,6 +31,15 @@ from tests.servers import Postgres
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)
 NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def connections() -> Iterator[None]:
+    """Feast's own store leaves its connections to the end of the process."""
+    connect = feast_store._get_conn
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as opened_ones:
+        patch.setattr(feast_store, "_get_conn", lambda config: opened_ones.enter_context(closing(connect(config))))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +92,7 @@ def offline(case: OnlineCase, *rows: WriteRow) -> None:
 
 def online(case: OnlineCase, *rows: WriteRow) -> None:
     """Stock Feast writes them."""
-    stock = case.stock()
-    stock.write_to_online_store("trips", frame(rows))
-    stock.provider.online_store._conn.close()  # type: ignore[attr-defined]
+    case.stock().write_to_online_store("trips", frame(rows))
 
 
 def moments(found: ViewSample) -> dict[EntityKey, datetime]:
@@ -152,4 +165,26 @@ def test_a_table_that_was_never_made(case: OnlineCase, sampler: AskedSampler) ->
     offline(case, row(trip(), NOW, 1.0))
     online_store, table = case.repo.store.provider.online_store, case.repo.store.get_feature_view("trips")
     online_store.update(case.repo.store.config, [table], [], [], [], False)
-    assert list(sampler.sample([case.views["trips"], case.views["weather"]], 10)) == ["weather"]
+    views = [case.views["trips"], case.views["weather"]]
+    assert list(sampler.sample(views, 10)) == ["weather"]
+    with pytest.raises(StoreUnavailableError, match=r"failed \(UndefinedTable\)"):
+        sampler.sample(views[:1], 10)
+    online_store.update(case.repo.store.config, [], [table], [], [], False)
+    assert list(sampler.sample(views, 10)) == ["trips", "weather"]
+
+
+def test_reads_that_fail_take_no_connection_away(case: OnlineCase) -> None:
+    """Feast's store loses one of its pool with each."""
+    config = case.repo.store.config.model_copy(deep=True)
+    config.online_store.conn_type, config.online_store.max_conn = ConnectionType.pool, 1
+    views = RegistryReader(case.repo).read().feast_views
+    missing = copy(views["trips"])
+    missing.name = "nowhere"
+    store = AskedStore(config, lambda: {**views, "nowhere": missing})
+    for _ in range(3):
+        with pytest.raises(StoreUnavailableError, match=r"failed \(UndefinedTable\)"):
+            store.moments(replace(case.views["trips"], name="nowhere"), [trip()])
+    key = trip()
+    case.write(row(key, NOW, 1.0))
+    assert store.moments(case.views["trips"], [key, trip()]) == [to_microseconds(NOW), None]
+    store._forget()

@@ -33,6 +33,7 @@ def test_what_stock_feast_materialized(world: World) -> None:
     assert world.statuses()["clicks"] == "fresh"
 
 
+@pytest.mark.full
 def test_what_a_server_shows(world: World) -> None:
     with opened(world, freshness_interval=timedelta(seconds=0.5)) as client:
         assert until(client, "clicks", lambda state: state["probed_at"] is not None)["status"] == "unknown"

@@ -171,9 +171,9 @@ class Online:
             raise self.faults[view.name]
         return [self.rows.get(view.name, {}).get(key) for key in keys]
 
-    def marks(self, views: Sequence[ViewSpec]) -> Mapping[str, WriteMark]:
-        """The same."""
-        return {view.name: WriteMark(NOON, NOON, 1) for view in views}
+
+def marks(views: Sequence[ViewSpec]) -> Mapping[str, WriteMark]:
+    return {view.name: WriteMark(NOON, NOON, 1) for view in views}
 
 
 class Named:
@@ -198,7 +198,7 @@ def online() -> Iterator[Online]:
 
 
 def sampler(online: Online, seconds: float = 30.0, **keys: Sequence[EntityKey]) -> AskedSampler:
-    return AskedSampler(online, Named(keys), seconds, online.time)
+    return AskedSampler(online, Named(keys), marks, seconds, online.time)
 
 
 def test_rows_that_are_there(online: Online) -> None:
