@@ -181,12 +181,14 @@ class Named:
 
     def __init__(self, keys: Mapping[str, Sequence[EntityKey]]) -> None:
         self.keys = keys
+        self.asked: list[str] = []
 
     def keep(self, views: Sequence[ViewSpec]) -> None:
         """Nothing is kept."""
 
     def of(self, view: ViewSpec, entities: int) -> Sequence[EntityKey]:
         """See app.stores.asked_sample.Entities."""
+        self.asked.append(view.name)
         return self.keys.get(view.name, ())[:entities]
 
 
@@ -233,9 +235,10 @@ def test_a_store_of_which_nothing_can_be_read_is_unavailable(online: Online) -> 
 
 def test_what_there_is_no_time_for_comes_first_the_next_time(online: Online) -> None:
     online.takes = 6.0
-    asked = sampler(online, profile=users(1), meter=users(1), visits=users(1), nobody=users(1))
+    named = Named({name: users(1) for name in ("profile", "meter", "visits", "nobody")})
+    asked = AskedSampler(online, named, marks, 30.0, online.time)
     everything = [profile, meter, visits, nobody]
-    assert list(asked.sample(everything, 10)) == ["profile", "meter", "visits"]
+    assert list(asked.sample(everything, 10)) == named.asked == ["profile", "meter", "visits"]
     assert list(asked.sample(everything, 10)) == ["nobody", "profile", "meter"]
     assert list(asked.sample(everything, 10)) == ["visits", "profile", "meter"]
 
