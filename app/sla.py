@@ -27,8 +27,8 @@ _ALLOWED = f"{', '.join(NAMED)}, a duration such as 15m, 26h or PT5M, or none"
 
 @dataclass(frozen=True, slots=True)
 class Sla:
-    """What a view promises. `sla` None: nothing, the view is not monitored; then `warn` is None, too. `fault` says why
-    tags that were meant to promise something do not."""
+    """What a view promises. `sla` None: nothing; then `warn` is None, too. `fault` says what is wrong with tags that were
+    meant to promise something: without an SLA nobody knows what, with one only the rest of them is without effect."""
 
     sla: timedelta | None = None
     warn: timedelta | None = None
@@ -40,12 +40,19 @@ class _TagError(ValueError):
 
 
 def sla_of(tags: Mapping[str, str]) -> Sla:
-    """What the tags of a view promise. Never raises: a registry may hold tags that nobody has checked."""
-    faults = sla_faults(tags)
-    if faults:
-        return Sla(fault="; ".join(faults))
-    sla = _sla(tags)
-    return Sla() if sla is None else Sla(sla, _warn(tags, sla))
+    """What the tags of a view promise. Never raises: a registry may hold tags that nobody has checked. What is right
+    among them holds, for one that is misspelt must not end the watch over another."""
+    fault = "; ".join(sla_faults(tags)) or None
+    try:
+        sla = _sla(tags)
+    except _TagError:
+        sla = None
+    if sla is None:
+        return Sla(fault=fault)
+    try:
+        return Sla(sla, _warn(tags, sla), fault)
+    except _TagError:
+        return Sla(sla, sla * _WARN_SHARE, fault)
 
 
 def sla_faults(tags: Mapping[str, str]) -> list[str]:
@@ -77,7 +84,7 @@ def _warn(tags: Mapping[str, str], sla: timedelta | None) -> timedelta | None:
         raise _TagError(f"tag {WARN_TAG}: means nothing without {SLA_TAG}")
     warn = _duration(WARN_TAG, value, "a duration such as 15m, 26h or PT5M")
     if warn > sla:
-        raise _TagError(f"tag {WARN_TAG}: {value} is longer than the SLA itself, which is {sla}")
+        raise _TagError(f"tag {WARN_TAG}: {value} is longer than the SLA itself")
     return warn
 
 

@@ -48,7 +48,7 @@ class ViewFreshnessModel(BaseModel):
     future_entities: int
     probed_at: datetime | None
     owner: str
-    team: str | None
+    team: str
 
 
 class FreshnessModel(BaseModel):
@@ -112,7 +112,7 @@ def shown_view(state: ViewFreshness) -> ViewFreshnessModel:
         future_entities=found.future,
         probed_at=state.probed_at,
         owner=state.view.owner,
-        team=state.view.tags.get(TEAM_TAG),
+        team=state.view.tags.get(TEAM_TAG, ""),
     )
 
 

@@ -42,12 +42,14 @@ def freshness(names: list[str] | None, as_json: bool) -> int:
 
 
 def chosen(views: list[ViewSpec], names: list[str] | None) -> list[ViewSpec]:
-    """The views of these names, or all. Raises NotFoundError that lists the known ones."""
+    """The views of these names, or all. Raises NotFoundError that lists the known ones, or says what to do
+    where there are none."""
+    if not views:
+        raise NotFoundError("The registry has no feature view that is kept online; run `freshet apply`")
     known = {view.name: view for view in views}
     for name in names or ():
         if name not in known:
-            listed = ", ".join(known) or "none yet; run `freshet apply`"
-            raise NotFoundError(f"There is no feature view {name} that is kept online. Known: {listed}")
+            raise NotFoundError(f"There is no feature view {name} that is kept online. Known: {', '.join(known)}")
     return [known[name] for name in names] if names else views
 
 

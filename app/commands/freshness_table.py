@@ -57,6 +57,9 @@ def print_table(states: Sequence[ViewFreshness], probed: timedelta | None) -> No
     table = next((table for table in _tables(states) if _fits(table, console)), None)
     if states:
         console.print(table or _table(states, len(_COLUMNS)))
+    for state in states:
+        if state.sla.fault:
+            console.print(Text(f"{state.view.name}: {state.sla.fault}", "magenta"), soft_wrap=True)
     console.print(_summary(states, probed), soft_wrap=True)
 
 

@@ -69,5 +69,5 @@ class Probe:
         promised = sla_of(view.tags)
         if promised.fault is not None and (view.name, promised.fault) not in self._told:
             self._told.add((view.name, promised.fault))
-            log.warning("view is not monitored", feature_view=view.name, reason=promised.fault)
+            log.warning("tags of a view are without effect", feature_view=view.name, reason=promised.fault)
         return promised.sla

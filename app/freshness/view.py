@@ -67,7 +67,7 @@ def judge(view: ViewSpec, found: Finding | None, probed_at: datetime | None, now
 
 def _status(sla: Sla, found: Finding, staleness: timedelta | None) -> FreshnessStatus:
     if sla.sla is None or sla.warn is None:
-        return FreshnessStatus.UNMONITORED
+        return FreshnessStatus.UNKNOWN if sla.fault else FreshnessStatus.UNMONITORED
     if found.has_rows is None:
         return FreshnessStatus.UNKNOWN
     if not found.has_rows:

@@ -310,5 +310,5 @@ def test_a_tag_that_says_nothing_is_refused_and_serves_where_somebody_else_appli
         found = until(client, "clicks", lambda state: state["probed_at"] is not None)
         answer = client.get("/v1/online-features/counts?user_id=0&full_feature_names=true")
     assert answer.status_code == 200, answer.text
-    assert found["status"] == "unmonitored"
+    assert found["status"] == "unknown"
     assert found["sla_fault"].startswith("tag freshness_sla: 'hurly' is not among daily")

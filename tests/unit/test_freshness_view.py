@@ -173,7 +173,7 @@ def test_a_view_without_an_sla_is_unmonitored_and_its_age_is_told() -> None:
     assert judge(profile, found, NOW, NOW).staleness == timedelta(days=30)
     assert judge(profile, None, None, NOW).status == "unmonitored"
     broken = judge(replace(profile, tags={"freshness_sla": "dayly"}), found, NOW, NOW)
-    assert broken.status == "unmonitored"
+    assert broken.status == "unknown"
     assert "dayly" in (broken.sla.fault or "")
     assert not broken.breached
 

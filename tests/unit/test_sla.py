@@ -49,7 +49,7 @@ def test_when_to_warn_may_be_said() -> None:
         ({"freshness_sla": "-5m"}, "'-5m' is not among"),
         ({"freshness_sla": "0"}, "0 is not between one second and ten years"),
         ({"freshness_sla": "99999d"}, "99999d is not between"),
-        ({"freshness_sla": "1h", "freshness_warn": "2h"}, "2h is longer than the SLA itself, which is 1:00:00"),
+        ({"freshness_sla": "1h", "freshness_warn": "2h"}, "2h is longer than the SLA itself"),
         ({"freshness_sla": "1h", "freshness_warn": "daily"}, "'daily' is not among a duration"),
         ({"freshness_warn": "1h"}, "means nothing without freshness_sla"),
         ({"freshness_sla": "none", "freshness_warn": "1h"}, "means nothing without freshness_sla"),
@@ -59,10 +59,17 @@ def test_when_to_warn_may_be_said() -> None:
         ({"freshnes_sla": "1h"}, "tag freshnes_sla: there is no such tag"),
     ],
 )
-def test_what_means_nothing_is_said_and_promises_nothing(tags: dict[str, str], fault: str) -> None:
+def test_what_means_nothing_is_said(tags: dict[str, str], fault: str) -> None:
     (found,) = sla_faults(tags)
     assert fault in found
-    assert sla_of(tags) == Sla(fault=found)
+    # What is right beside it holds.
+    promised = Sla(HOUR, HOUR * 0.9, found) if tags.get("freshness_sla") == "1h" else Sla(fault=found)
+    assert sla_of(tags) == promised
+
+
+def test_a_tag_that_is_misspelt_takes_no_other_along() -> None:
+    tags = {"freshness_sla": "1h", "freshness_warn": "50m", "freshnes_warn": "40m"}
+    assert sla_of(tags) == Sla(HOUR, timedelta(minutes=50), "; ".join(sla_faults(tags)))
 
 
 def test_all_faults_are_said_at_once() -> None:
