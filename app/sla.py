@@ -27,8 +27,8 @@ _ALLOWED = f"{', '.join(NAMED)}, a duration such as 15m, 26h or PT5M, or none"
 
 @dataclass(frozen=True, slots=True)
 class Sla:
-    """What a view promises. `sla` None: nothing; then `warn` is None, too. `fault` says what is wrong with tags that were
-    meant to promise something: without an SLA nobody knows what, with one only the rest of them is without effect."""
+    """What a view promises. `sla` None: nothing; then `warn` is None, too. `fault` says what is wrong with tags that
+    were meant to promise something: without an SLA nobody knows what, with one the rest of them has no effect."""
 
     sla: timedelta | None = None
     warn: timedelta | None = None
