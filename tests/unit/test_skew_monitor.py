@@ -104,9 +104,10 @@ class Process:
 
     def __init__(self, table: Table, holder: str = "a", rank: int = 0, catalog: Catalog = CATALOG) -> None:
         self.probe, self.now = FakeProbe(), NOON
+        self.catalog: Catalog | None = catalog
         self.monitor = SkewMonitor(
             self.probe,  # type: ignore[arg-type]
-            lambda: catalog,
+            lambda: self.catalog,  # type: ignore[arg-type,return-value]
             table,
             table,
             lambda: self.now,
@@ -175,6 +176,47 @@ def test_a_store_that_fails_is_no_success(error: Exception) -> None:
     assert process.monitor.run_once()
     assert table.report.success_at == NOON
     assert "secret" not in str(table.body)
+
+
+@pytest.mark.parametrize("where", ["a store", "the catalog"])
+def test_who_cannot_look_leaves_it_to_others_until_it_is_time_again(where: str) -> None:
+    table = Table()
+    worker, server = Process(table, "worker", rank=1), Process(table, "server")
+    if where == "a store":
+        worker.probe.error = StoreUnavailableError("Redis does not answer")
+        assert worker.monitor.run_once()
+        assert (table.report.views["profile"].skipped_reason, table.report.success_at) == (
+            "Redis does not answer",
+            None,
+        )
+    else:
+        worker.catalog = None
+        with pytest.raises(AttributeError):
+            worker.monitor.run_once()
+    assert table.holder is None
+    # The worker must not take it back while the server looks.
+    server.probe.meanwhile = worker.monitor.run_once
+    assert server.monitor.run_once()
+    assert table.holder == ("server", 0)
+    assert table.report.success_at == NOON
+    worker.probe.error, worker.catalog, worker.probe.looked = None, CATALOG, []
+    worker.now = NOON + 5 * MINUTE
+    assert worker.monitor.run_once()
+    assert worker.probe.looked
+
+
+def test_one_view_that_fails_among_others_keeps_the_lease() -> None:
+    table = Table()
+    process = Process(table)
+
+    def first_alone() -> None:
+        process.probe.error = None if process.probe.looked[1:] else StoreUnavailableError("too slow")
+
+    process.probe.meanwhile = first_alone
+    assert process.monitor.run_once()
+    assert table.holder == ("a", 0)
+    assert table.report.began_at == NOON
+    assert (table.report.success_at, table.report.views["same_age"].checked) == (None, 3)
 
 
 def test_who_is_told_to_stop_stops() -> None:
