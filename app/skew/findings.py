@@ -54,14 +54,16 @@ class Mismatch:
 @dataclass(frozen=True)
 class ViewSkew:
     """What is known of one view. `checked` and `mismatched` count entities since the first look ever; `lagging` (rows
-    that wait to be materialized) and `ahead` (rows that only the online store was given) those of the last look, which
-    were not compared. `skipped_reason`: why the last look was none. Times are UTC."""
+    that wait to be materialized), `ahead` (rows that only the online store was given) and `failing` (on which an
+    on-demand function raises) those of the last look, which were not compared. `skipped_reason`: why the last look was
+    none. Times are UTC."""
 
     feature_view: str
     checked: int = 0
     mismatched: int = 0
     lagging: int = 0
     ahead: int = 0
+    failing: int = 0
     skipped_reason: str | None = None
     last_checked_at: datetime | None = None
 

@@ -151,11 +151,11 @@ class SkewMonitor:
             try:
                 views[subject.name], mismatches = self._look_at(catalog, subject, before)
                 found += mismatches
+                _tell(before, views[subject.name])
             except Exception as error:  # one view that cannot be looked at must not hide the others
-                if not isinstance(error, FreshetError):
-                    log.exception("a view cannot be compared", feature_view=subject.name)
                 failed += isinstance(error, StoreUnavailableError) or not isinstance(error, FreshetError)
                 views[subject.name] = _skipped(before, _reason(error))
+                _tell(before, views[subject.name], None if isinstance(error, FreshetError) else error)
         now = self._clock()
         kept = [one for one in known.mismatches if one.feature_view in views]
         in_vain = 0 < failed == looked
@@ -182,6 +182,7 @@ class SkewMonitor:
             before.mismatched + wrong,
             look.counts[Outcome.LAGGING],
             look.counts[Outcome.AHEAD],
+            look.counts[Outcome.FAILING],
             None,
             self._clock(),
         )
@@ -189,7 +190,19 @@ class SkewMonitor:
 
 
 def _skipped(before: ViewSkew, reason: str) -> ViewSkew:
-    return dataclasses.replace(before, lagging=0, ahead=0, skipped_reason=reason)
+    return dataclasses.replace(before, lagging=0, ahead=0, failing=0, skipped_reason=reason)
+
+
+def _tell(before: ViewSkew, after: ViewSkew, error: Exception | None = None) -> None:
+    """Say why a view is not compared, when that changes, whichever process has looked before: not at each look."""
+    if after.skipped_reason == before.skipped_reason:
+        return
+    if after.skipped_reason is None:
+        log.info("a view is compared again", feature_view=after.feature_view)
+    else:
+        log.warning(
+            "a view cannot be compared", feature_view=after.feature_view, reason=after.skipped_reason, exc_info=error
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, SourceSpec, versioned
 from app.errors import NotServableError, StoreUnavailableError
@@ -178,6 +179,32 @@ def test_a_store_that_fails_is_no_success(error: Exception) -> None:
     assert "secret" not in str(table.body)
 
 
+def test_why_a_view_is_not_compared_is_told_when_it_changes() -> None:
+    process = Process(Table())
+    told = []
+    for error in (None, "a Riddle", "a Riddle", "an Enigma", None):
+        process.probe.error = None if error is None else NotServableError(error)
+        with structlog.testing.capture_logs() as logs:
+            assert process.monitor.run_once()
+        told.append([(log["event"], log.get("reason")) for log in logs if log["feature_view"] == "profile"])
+        process.now += 5 * MINUTE
+    assert told == [
+        [],
+        [("a view cannot be compared", "a Riddle")],
+        [],
+        [("a view cannot be compared", "an Enigma")],
+        [("a view is compared again", None)],
+    ]
+
+
+def test_the_entities_that_a_function_fails_on_are_counted_and_not_compared() -> None:
+    table = Table()
+    process = Process(table)
+    process.probe.found = Look({**dict.fromkeys(Outcome, 0), Outcome.MATCHED: 3, Outcome.FAILING: 2}, ())
+    assert process.monitor.run_once()
+    assert (table.report.views["profile"].checked, table.report.views["profile"].failing) == (3, 2)
+
+
 @pytest.mark.parametrize("where", ["a store", "the catalog"])
 def test_who_cannot_look_leaves_it_to_others_until_it_is_time_again(where: str) -> None:
     table = Table()
@@ -255,7 +282,7 @@ def test_what_is_not_read_has_no_other_side() -> None:
 
 
 def test_a_report_survives_its_snapshot() -> None:
-    view = ViewSkew("profile", 5, 2, 1, 3, None, NOON)
+    view = ViewSkew("profile", 5, 2, 1, 3, 4, None, NOON)
     mismatches = (mismatch(1), dataclasses.replace(mismatch(2), event_timestamp=None, kind=Kind.TRANSFORMATION))
     report = SkewReport(NOON, NOON - MINUTE, None, {"profile": view}, mismatches)
     assert SkewReport.from_json(report.to_json()) == report
