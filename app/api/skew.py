@@ -54,7 +54,7 @@ class MismatchModel(BaseModel):
 
 class SkewModel(BaseModel):
     """What is known as of `generated_at`, null where nobody has looked yet. A look begins every `interval_seconds`; 0:
-    never. `mismatches` are the last 100 entities, the newest first."""
+    never. `mismatches` are the last 100 entities that were seen in the last seven days, the newest first."""
 
     generated_at: str | None
     interval_seconds: float

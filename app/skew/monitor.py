@@ -164,7 +164,7 @@ class SkewMonitor:
             known.began_at if in_vain else began,
             known.success_at if failed else now,
             views,
-            newest(found, kept),
+            newest(found, kept, now),
         )
         return report, in_vain
 

@@ -291,7 +291,21 @@ def test_a_report_survives_its_snapshot() -> None:
 def test_an_entity_that_stays_wrong_is_listed_once_and_the_list_is_bounded() -> None:
     known = [mismatch(number) for number in range(MOST_MISMATCHES)]
     again = dataclasses.replace(mismatch(7), seen_at=NOON + MINUTE)
-    found = newest([again, mismatch(1000)], known)
+    found = newest([again, mismatch(1000)], known, NOON)
     assert len(found) == MOST_MISMATCHES
     assert found[:3] == (again, mismatch(1000), mismatch(0))
     assert mismatch(7) not in found
+
+
+def test_a_mismatch_that_nobody_has_seen_again_for_a_week_is_forgotten() -> None:
+    table = Table()
+    process = Process(table)
+    process.probe.found = Look(dict.fromkeys(Outcome, 0), (mismatch(1),))
+    assert process.monitor.run_once()
+    process.probe.found = Look(dict.fromkeys(Outcome, 0), ())
+    process.now = NOON + timedelta(days=7)
+    assert process.monitor.run_once()
+    assert [one.entity for one in table.report.mismatches] == [{"user_id": 1}]
+    process.now += 5 * MINUTE
+    assert process.monitor.run_once()
+    assert table.report.mismatches == ()

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from app.domain import Catalog, EntityKey, FeatureRef, FieldSpec, OnDemandSpec, SourceSpec, ViewSpec, to_microseconds
-from app.errors import NotServableError, TransformError
+from app.errors import NotServableError, StoreUnavailableError, TransformError
 from app.freshness.ports import ViewSample, WriteMark
 from app.skew.compare import Outcome, Side
 from app.skew.entities import Entity, EntitySampler
@@ -90,6 +91,24 @@ def test_all_come_from_there_where_the_online_store_cannot_be_sampled() -> None:
     assert len(EntitySampler(OnlineOf({}, {}), offline, 4).sample([profile], NOON)) == 4
     assert len(EntitySampler(None, offline, 4).sample([profile], NOON)) == 4
     assert offline.asked == [(NOON - timedelta(hours=1), 4)] * 2
+
+
+class SlowOffline(OfflineOf):
+    """An offline store that names nobody in time."""
+
+    def sample(self, view: ViewSpec, since: datetime | None, until: datetime, entities: int) -> Sequence[EntityKey]:
+        """See app.skew.ports.OfflineSampler."""
+        raise StoreUnavailableError("it took too long")
+
+
+def test_an_offline_store_that_names_none_in_time_leaves_those_of_the_online_one() -> None:
+    sampler = EntitySampler(OnlineOf({"profile": [user("a")]}, {}), SlowOffline({}, {}), 4)
+    with structlog.testing.capture_logs() as logs:
+        assert [sampler.sample([profile], NOON) for _ in range(2)] == [[{"user_id": "a"}]] * 2
+    assert [log["reason"] for log in logs] == ["it took too long"]
+    for online in (None, OnlineOf({"profile": []}, {})):
+        with pytest.raises(StoreUnavailableError):
+            EntitySampler(online, SlowOffline({}, {}), 4).sample([profile], NOON)
 
 
 def test_keys_that_no_request_can_name_are_left_out() -> None:
