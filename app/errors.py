@@ -120,6 +120,10 @@ class NotServableError(FreshetError):
     status = 422
 
 
+class TransformError(NotServableError):
+    """The function of an on-demand view fails on the values of these entities; it may compute others."""
+
+
 class IdempotencyKeyReusedError(FreshetError):
     """The Idempotency-Key has come with another request before."""
 

@@ -8,7 +8,10 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 from prometheus_client import Counter, Histogram
+
+log = structlog.get_logger(__name__)
 
 _FLUSH_INTERVAL = 0.25
 
@@ -96,10 +99,18 @@ def flush() -> None:
 
 
 async def keep_flushed() -> None:
-    """Flush several times a second, so that other workers' /metrics are no older than that, until cancelled."""
+    """Flush several times a second, so that other workers' /metrics are no older than that, until cancelled. What goes
+    wrong is logged, once until it goes well again."""
+    failing = ""
     try:
         while True:
             await asyncio.sleep(_FLUSH_INTERVAL)
-            flush()
+            try:
+                flush()
+                failing = ""
+            except Exception as error:  # what one request has left behind must not end the counting of all others
+                before, failing = failing, type(error).__name__
+                if failing != before:
+                    log.exception("metrics could not be handed over")
     finally:
         flush()

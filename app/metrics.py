@@ -172,6 +172,9 @@ SKEW_CHECKED = SnapshotCounter(
 SKEW_MISMATCH = SnapshotCounter(
     "freshet_skew_mismatch_total", "Those of them that differed.", ["project", "feature_view"]
 )
+SKEW_LAST_CHECKED = SnapshotGauge(
+    "freshet_skew_last_checked_timestamp_seconds", "When a view was last compared.", ["project", "feature_view"]
+)
 SKEW_PROBE_LAST_SUCCESS = SnapshotGauge(
     "freshet_skew_probe_last_success_timestamp_seconds",
     "When all views were last compared without a store that failed.",
@@ -208,6 +211,7 @@ SNAPSHOT_METRICS: tuple[SnapshotGauge | SnapshotHistogram, ...] = (
     FRESHNESS_PROBE_DURATION,
     SKEW_CHECKED,
     SKEW_MISMATCH,
+    SKEW_LAST_CHECKED,
     SKEW_PROBE_LAST_SUCCESS,
     SKEW_PROBE_INTERVAL,
 )

@@ -22,7 +22,8 @@ State = Annotated[AppState, Depends(state_of)]
 
 class ViewSkewModel(BaseModel):
     """One feature view. `checked` and `mismatched` are totals over entities, as in the metrics; `lagging` (not
-    materialized yet) and `ahead` (pushed to the online store alone) are of the last look, and were not compared.
+    materialized yet), `ahead` (pushed to the online store alone) and `failing` (an on-demand function raises on it) are
+    of the last look, and were not compared.
     `skipped_reason` says why the last look could not be one."""
 
     feature_view: str
@@ -30,6 +31,7 @@ class ViewSkewModel(BaseModel):
     mismatched: int
     lagging: int
     ahead: int
+    failing: int
     skipped_reason: str | None
     last_checked_at: str | None
 
@@ -52,7 +54,7 @@ class MismatchModel(BaseModel):
 
 class SkewModel(BaseModel):
     """What is known as of `generated_at`, null where nobody has looked yet. A look begins every `interval_seconds`; 0:
-    never. `mismatches` are the last 100 entities, the newest first."""
+    never. `mismatches` are the last 100 entities that were seen in the last seven days, the newest first."""
 
     generated_at: str | None
     interval_seconds: float
@@ -101,6 +103,7 @@ def _view(view: ViewSkew) -> ViewSkewModel:
         mismatched=view.mismatched,
         lagging=view.lagging,
         ahead=view.ahead,
+        failing=view.failing,
         skipped_reason=view.skipped_reason,
         last_checked_at=_text(view.last_checked_at),
     )

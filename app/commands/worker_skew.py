@@ -6,7 +6,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -40,6 +40,7 @@ class WorkerSkew:
         self._leases = StoredLeases(metadata, project)
         self._holder = str(uuid.uuid4())
         self._monitor: SkewMonitor | None = None
+        self._seconds_to_next_try = _SECONDS_BETWEEN_TRIES
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="skew", daemon=True)
 
@@ -68,16 +69,29 @@ class WorkerSkew:
                     reason = error.detail if isinstance(error, FreshetError) else type(error).__name__
                     if reason != failing:
                         log.warning("looking for skew has failed", reason=reason)
-                    failing, pause = reason, _SECONDS_BETWEEN_TRIES
+                    failing, pause = reason, self._seconds_to_next_try
 
     def _step(self, opened: ExitStack) -> float:
         """One turn; how many seconds to wait until the next."""
         if self._monitor is None:
             if not self._leases.take(NAME, self._holder, self._settings.skew_interval, WORKER):
                 return _SECONDS_BETWEEN_TRIES
-            self._monitor = self._open(opened)
+            try:
+                self._monitor = self._open(opened)
+            except Exception:
+                # It may be this process alone that cannot; and a server that looks meanwhile must not be interrupted.
+                self._give_back()
+                self._seconds_to_next_try = self._settings.skew_interval.total_seconds()
+                raise
+            self._seconds_to_next_try = _SECONDS_BETWEEN_TRIES
+            if self._stopping.is_set():  # since before there was a monitor to stop
+                return 0.0
         self._monitor.run_once()
         return self._monitor.seconds_between_turns
+
+    def _give_back(self) -> None:
+        with suppress(Exception):  # one that is not given back ends by itself
+            self._leases.give_back(NAME, self._holder)
 
     def _open(self, opened: ExitStack) -> SkewMonitor:
         with IMPORTS:

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 
 from app.domain import ValueStatus, utc
-from app.errors import NotServableError
+from app.errors import TransformError
 from app.planning.selection import PlannedTransform
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ def transform(
     """The on-demand features by name: values and statuses by row.
 
     A null result has the worst status among the values that it was computed from; so has one computed from values
-    outside their max age, where `tell_old` asks for that. Raises NotServableError where the function fails.
+    outside their max age, where `tell_old` asks for that. Raises TransformError where the function fails.
     """
     columns: dict[str, list[Any]] = {name: list(values) for name, values in given.entities.items()}
     for field in planned.spec.request_fields:
@@ -81,9 +81,7 @@ def _call(planned: PlannedTransform, columns: Mapping[str, Sequence[Any]]) -> Ma
     except Exception as error:  # the function is the user's; nulls are what it usually trips over
         name, kind = planned.spec.name, type(error).__name__
         log.warning("on-demand feature view failed", feature_view=name, exc_info=error)
-        raise NotServableError(
-            f"The function of on-demand feature view {name} fails on these inputs: {kind}"
-        ) from error
+        raise TransformError(f"The function of on-demand feature view {name} fails on these inputs: {kind}") from error
 
 
 def status_of(value: Any, cause: str, tell_old: bool) -> str:

@@ -51,5 +51,8 @@ class SkewBoard:
         seen = [view for view in views if view.last_checked_at is not None]
         metrics.SKEW_CHECKED.set_all({(project, view.feature_view): view.checked for view in seen})
         metrics.SKEW_MISMATCH.set_all({(project, view.feature_view): view.mismatched for view in seen})
+        metrics.SKEW_LAST_CHECKED.set_all(
+            {(project, view.feature_view): at.timestamp() for view in seen if (at := view.last_checked_at) is not None}
+        )
         success = report.success_at
         metrics.SKEW_PROBE_LAST_SUCCESS.set_all({} if success is None else {(project,): success.timestamp()})

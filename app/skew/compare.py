@@ -38,15 +38,18 @@ class Outcome(enum.Enum):
     MISMATCHED = enum.auto()
     LAGGING = enum.auto()
     AHEAD = enum.auto()
+    FAILING = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome for one entity, and of a mismatch its kind and the features, by place."""
+    """The outcome for one entity; of a mismatch its kind and the features, by place; of a function that fails the
+    reason."""
 
     outcome: Outcome
     kind: Kind | None = None
     features: Sequence[int] = ()
+    reason: str | None = None
 
 
 MATCHED, LAGGING, AHEAD = Verdict(Outcome.MATCHED), Verdict(Outcome.LAGGING), Verdict(Outcome.AHEAD)

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from app.domain import EntityKey, ViewSpec
+from app.errors import StoreUnavailableError
 from app.freshness.ports import OnlineSampler
 from app.skew.ports import OfflineSampler
 from app.values import ValueFault, parse, to_json
+
+log = structlog.get_logger(__name__)
 
 Entity = Mapping[str, Any]
 """Native values by join key."""
@@ -24,6 +29,7 @@ class EntitySampler:
         self._online = online
         self._offline = offline
         self._entities = entities
+        self._unnamed: set[str] = set()
 
     def sample(self, views: Sequence[ViewSpec], at: datetime) -> list[Entity]:
         """Entities with the join keys of all these views, each once. Blocks; raises StoreUnavailableError.
@@ -53,11 +59,28 @@ class EntitySampler:
         since = None
         if view.ttl is not None:
             since = at - view.ttl if at.timestamp() > view.ttl.total_seconds() else None
-        keys = dict.fromkeys(self._offline.sample(view, since, at, wanted))
+        keys = dict.fromkeys(self._named_offline(view, since, at, wanted, there and bool(sampled[view.name].keys)))
         if there:
             keys.update(dict.fromkeys(sampled[view.name].keys))
         rows = [_entity(view, key) for key in keys]
         return [row for row in rows if row is not None][: self._entities]
+
+    def _named_offline(
+        self, view: ViewSpec, since: datetime | None, until: datetime, entities: int, others: bool
+    ) -> Sequence[EntityKey]:
+        """Where there are `others`, a store that names none in time hides only what it alone has; one that is down
+        fails the join."""
+        try:
+            keys = self._offline.sample(view, since, until, entities)
+        except StoreUnavailableError as error:
+            if not others:
+                raise
+            if view.name not in self._unnamed:
+                self._unnamed.add(view.name)
+                log.warning("rows missing online are not looked for", feature_view=view.name, reason=error.detail)
+            return []
+        self._unnamed.discard(view.name)
+        return keys
 
 
 def _entity(view: ViewSpec, key: EntityKey) -> Entity | None:

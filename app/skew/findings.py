@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.values import format_timestamp
@@ -13,6 +13,8 @@ from app.values import format_timestamp
 NAME = "skew"
 """Of the lease and of the snapshot."""
 MOST_MISMATCHES = 100
+KEPT_FOR = timedelta(days=7)
+"""Mismatches name entities, who may be people."""
 
 
 class Kind(enum.StrEnum):
@@ -54,14 +56,16 @@ class Mismatch:
 @dataclass(frozen=True)
 class ViewSkew:
     """What is known of one view. `checked` and `mismatched` count entities since the first look ever; `lagging` (rows
-    that wait to be materialized) and `ahead` (rows that only the online store was given) those of the last look, which
-    were not compared. `skipped_reason`: why the last look was none. Times are UTC."""
+    that wait to be materialized), `ahead` (rows that only the online store was given) and `failing` (on which an
+    on-demand function raises) those of the last look, which were not compared. `skipped_reason`: why the last look was
+    none. Times are UTC."""
 
     feature_view: str
     checked: int = 0
     mismatched: int = 0
     lagging: int = 0
     ahead: int = 0
+    failing: int = 0
     skipped_reason: str | None = None
     last_checked_at: datetime | None = None
 
@@ -75,7 +79,7 @@ class SkewReport:
     success_at: datetime | None = None
     views: Mapping[str, ViewSkew] = field(default_factory=dict)
     mismatches: Sequence[Mismatch] = ()
-    """The newest first, at most MOST_MISMATCHES."""
+    """The newest first, at most MOST_MISMATCHES, none older than KEPT_FOR."""
 
     def to_json(self) -> dict[str, Any]:
         """The body of a snapshot."""
@@ -118,9 +122,9 @@ class SkewReport:
         )
 
 
-def newest(found: Sequence[Mismatch], known: Sequence[Mismatch]) -> tuple[Mismatch, ...]:
-    """What was found, before what was known already of other entities."""
-    kept = {one.about: one for one in known}
+def newest(found: Sequence[Mismatch], known: Sequence[Mismatch], now: datetime) -> tuple[Mismatch, ...]:
+    """What was found, before what was known already of other entities and seen in the last seven days."""
+    kept = {one.about: one for one in known if now - one.seen_at <= KEPT_FOR}
     for one in found:
         kept.pop(one.about, None)
     return (*found, *kept.values())[:MOST_MISMATCHES]

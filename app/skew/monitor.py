@@ -57,6 +57,7 @@ class SkewMonitor:
         self._term = term
         self._holder = holder
         self._rank = rank
+        self._failed_at: datetime | None = None
         self._stopping = threading.Event()
 
     @property
@@ -70,18 +71,37 @@ class SkewMonitor:
         What is wrong with one view is told in the report. Raises StoreUnavailableError where the metadata database or
         the registry does not answer.
         """
-        if not self._may_look():
+        if self._rests() or not self._may_look():
             return False
+        try:
+            return self._turn()
+        except Exception:
+            self._leave_to_others()
+            raise
+
+    def _turn(self) -> bool:
         found = self._snapshots.latest(NAME)
         known = None if found is None else SkewReport.from_json(found[1])
         began = self._clock()
         if known is not None and timedelta(0) <= began - known.began_at < self._interval:
             return False
-        report = self._look(known or SkewReport(began, began), began)
+        report, failed = self._look(known or SkewReport(began - self._interval, began - self._interval), began)
         if report is None or not self._may_look():
             return False  # another process has it now, and looks from where the last report left off
         self._snapshots.publish(NAME, report.to_json(), report.generated_at)
+        if failed:
+            self._leave_to_others()
         return True
+
+    def _rests(self) -> bool:
+        """Whether this process has failed so lately that the turn is another's."""
+        return self._failed_at is not None and timedelta(0) <= self._clock() - self._failed_at < self._interval
+
+    def _leave_to_others(self) -> None:
+        """It may be this process alone that cannot look. Who takes the lease from it must not lose it at once, to a
+        worker that outranks it."""
+        self._failed_at = self._clock()
+        self.give_back()
 
     async def keep_looking(self) -> None:
         """Call `run_once` in a thread, again and again, until cancelled. Call `stop` first: what runs is waited for."""
@@ -116,26 +136,37 @@ class SkewMonitor:
     def _may_look(self) -> bool:
         return not self._stopping.is_set() and self._leases.take(NAME, self._holder, self._term, self._rank)
 
-    def _look(self, known: SkewReport, began: datetime) -> SkewReport | None:
+    def _look(self, known: SkewReport, began: datetime) -> tuple[SkewReport | None, bool]:
+        """The report, None where the lease was lost; and whether every view that was to be compared has failed. Then
+        the report has no new beginning: the look is still due, for others."""
         catalog = self._catalog()
         views: dict[str, ViewSkew] = {}
         found: list[Mismatch] = []
-        failed = False
+        failed, looked = 0, 0
         for subject in subjects(catalog):
             if not self._may_look():
-                return None
+                return None, False
             before = known.views.get(subject.name) or ViewSkew(subject.name)
+            looked += subject.refusal is None
             try:
                 views[subject.name], mismatches = self._look_at(catalog, subject, before)
                 found += mismatches
+                _tell(before, views[subject.name])
             except Exception as error:  # one view that cannot be looked at must not hide the others
-                if not isinstance(error, FreshetError):
-                    log.exception("a view cannot be compared", feature_view=subject.name)
-                failed = failed or isinstance(error, StoreUnavailableError) or not isinstance(error, FreshetError)
+                failed += isinstance(error, StoreUnavailableError) or not isinstance(error, FreshetError)
                 views[subject.name] = _skipped(before, _reason(error))
+                _tell(before, views[subject.name], None if isinstance(error, FreshetError) else error)
         now = self._clock()
         kept = [one for one in known.mismatches if one.feature_view in views]
-        return SkewReport(now, began, known.success_at if failed else now, views, newest(found, kept))
+        in_vain = 0 < failed == looked
+        report = SkewReport(
+            now,
+            known.began_at if in_vain else began,
+            known.success_at if failed else now,
+            views,
+            newest(found, kept, now),
+        )
+        return report, in_vain
 
     def _look_at(self, catalog: Catalog, subject: Subject, before: ViewSkew) -> tuple[ViewSkew, list[Mismatch]]:
         if subject.refusal:
@@ -151,6 +182,7 @@ class SkewMonitor:
             before.mismatched + wrong,
             look.counts[Outcome.LAGGING],
             look.counts[Outcome.AHEAD],
+            look.counts[Outcome.FAILING],
             None,
             self._clock(),
         )
@@ -158,7 +190,19 @@ class SkewMonitor:
 
 
 def _skipped(before: ViewSkew, reason: str) -> ViewSkew:
-    return dataclasses.replace(before, lagging=0, ahead=0, skipped_reason=reason)
+    return dataclasses.replace(before, lagging=0, ahead=0, failing=0, skipped_reason=reason)
+
+
+def _tell(before: ViewSkew, after: ViewSkew, error: Exception | None = None) -> None:
+    """Say why a view is not compared, when that changes, whichever process has looked before: not at each look."""
+    if after.skipped_reason == before.skipped_reason:
+        return
+    if after.skipped_reason is None:
+        log.info("a view is compared again", feature_view=after.feature_view)
+    else:
+        log.warning(
+            "a view cannot be compared", feature_view=after.feature_view, reason=after.skipped_reason, exc_info=error
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from app.domain import Catalog, to_microseconds, to_moment
+from app.errors import NotServableError, TransformError
 from app.freshness.ports import OnlineSampler
 from app.planning.select import select_features
 from app.skew.compare import Outcome, Side, Verdict, judge, judge_computed
@@ -58,9 +59,12 @@ class SkewProbe:
 
     def look(self, catalog: Catalog, subject: Subject) -> Look:
         """Compare some entities of the view. What differs is read a second time: a row that was written between the
-        reads of both sides is no skew. Raises StoreUnavailableError, NotServableError, ConfigurationError."""
+        reads of both sides is no skew. Raises StoreUnavailableError, ConfigurationError, and NotServableError, also
+        where an on-demand function fails on every entity."""
         entities = self._sampler.sample(subject.views, self._clock())
         verdicts, moments = self._verdicts(catalog, subject, entities)
+        if verdicts and all(verdict.outcome is Outcome.FAILING for verdict in verdicts):
+            raise NotServableError(verdicts[0].reason or "")
         doubtful = [place for place, verdict in enumerate(verdicts) if verdict.outcome is Outcome.MISMATCHED]
         if doubtful and not self._stopping.wait(self._pause):
             again, then = self._verdicts(catalog, subject, [entities[place] for place in doubtful])
@@ -93,13 +97,10 @@ class SkewProbe:
         outputs = select_features(catalog, references, lambda _: None).outputs
         dtypes = [output.dtype for output in outputs]
         at = self._clock()
-        online = self._online.read(catalog, references, entities, at)
-        offline = self._offline.join(catalog, references, entities, at)
         if subject.on_demand:
-            pairs = zip(online, offline, strict=True)
-            return [judge_computed(one, other, dtypes, len(subject.inputs)) for one, other in pairs], [None] * len(
-                online
-            )
+            return self._computed(catalog, subject, entities, dtypes, at), [None] * len(entities)
+        online = [_computable(side) for side in self._online.read(catalog, references, entities, at)]
+        offline = self._offline.join(catalog, references, entities, at)
         (view,) = subject.views
         settled = Settled(view, self._materialized, self._marks)
         times = self._offline.times(view, entities, at)
@@ -109,6 +110,27 @@ class SkewProbe:
             for one, other, row in zip(online, dated, times, strict=True)
         ]
         return verdicts, [_about(one, other) for one, other in zip(online, dated, strict=True)]
+
+    def _computed(
+        self, catalog: Catalog, subject: Subject, entities: Sequence[Entity], dtypes: Sequence[str], at: datetime
+    ) -> list[Verdict]:
+        online = self._online.read(catalog, subject.references, entities, at)
+        asked = [entity for entity, side in zip(entities, online, strict=True) if isinstance(side, Side)]
+        joined = iter(self._offline.join_apart(catalog, subject.references, asked, at))
+        verdicts = []
+        for one in online:
+            other = next(joined) if isinstance(one, Side) else one
+            if isinstance(one, Side) and isinstance(other, Side):
+                verdicts.append(judge_computed(one, other, dtypes, len(subject.inputs)))
+            else:
+                verdicts.append(Verdict(Outcome.FAILING, reason=getattr(other, "detail", None)))
+        return verdicts
+
+
+def _computable(side: Side | TransformError) -> Side:
+    if isinstance(side, TransformError):
+        raise side
+    return side
 
 
 def _about(online: Side, offline: Side) -> int | None:

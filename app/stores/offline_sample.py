@@ -23,6 +23,7 @@ from app.exports.sql import moment
 from app.planning.selection import PlannedView
 from app.stores.offline_columns import SourceNames
 from app.stores.offline_sources import is_parquet
+from app.stores.postgres_sample import newest_rows, random_rows
 from app.stores.postgres_source import connect, source_columns
 
 _MEMORY = 268_435_456
@@ -119,18 +120,10 @@ class StoredOfflineSampler:
             shown = [
                 sql.SQL("{} AS {}").format(value, sql.Identifier(f"k{place}")) for place, value in enumerate(values)
             ]
-            # As text and in the server: PostgreSQL keeps the rows of a random order that come first, and no others.
-            query = sql.SQL(
-                "SELECT DISTINCT * FROM (SELECT {} FROM {} AS _source WHERE {} ORDER BY {} LIMIT {}) AS _some"
-            ).format(
-                sql.SQL(", ").join(shown),
-                sql.SQL(source.get_table_query_string()),
-                sql.SQL(" AND ").join(conditions),
-                sql.SQL("{} DESC").format(event) if newest else sql.SQL("random()"),
-                sql.Literal(entities),
-            )
             try:
-                return connection.execute(query).fetchall()
+                if newest:
+                    return newest_rows(connection, source, shown, conditions, event, entities)
+                return random_rows(connection, source, shown, conditions, entities)
             except psycopg.Error as error:
                 state = f" ({error.sqlstate})" if error.sqlstate else ""
                 raise StoreUnavailableError(f"PostgreSQL (offline store) could not be sampled{state}") from error

@@ -39,17 +39,21 @@ def sample_table(
 
 
 def _random_keys(connection: sqlite3.Connection, table: str, count: int) -> list[bytes]:
-    """Keys of random rows: an entity has as many as any other, one per feature, wherever they are in the file."""
+    """Keys of random rows: an entity has as many as any other, one per feature, wherever they are in the file.
+
+    Fewer, or none, where somebody empties the table meanwhile."""
     first, last = connection.execute(f"SELECT min(rowid), max(rowid) FROM {table}").fetchone()  # noqa: S608
     keys: dict[bytes, None] = {}
+    if first is None:
+        return []
     for _ in range(_TRIES_PER_ENTITY * count):
         place = random.randint(first, last)  # noqa: S311 - a sample, no secret
-        ((key,),) = connection.execute(
+        row = connection.execute(
             f"SELECT entity_key FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1",  # noqa: S608
             (place,),
-        )
-        if key != MARK_KEY:
-            keys[key] = None
+        ).fetchone()
+        if row is not None and row[0] != MARK_KEY:
+            keys[row[0]] = None
         if len(keys) == count:
             break
     return list(keys)

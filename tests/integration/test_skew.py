@@ -67,6 +67,7 @@ def test_the_totals_are_metrics_and_never_name_anybody(client: TestClient) -> No
     for line in (
         'freshet_skew_checked_total{feature_view="user_activity",project="freshet"}',
         'freshet_skew_mismatch_total{feature_view="user_activity",project="freshet"}',
+        'freshet_skew_last_checked_timestamp_seconds{feature_view="user_activity",project="freshet"}',
         'freshet_skew_probe_interval_seconds{project="freshet"} 0.2',
         'freshet_skew_probe_last_success_timestamp_seconds{project="freshet"}',
     ):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
+
+import pytest
+import structlog
 
 from app import hot_metrics, metrics
 from app.domain import ValueStatus
@@ -41,6 +46,38 @@ def test_a_plan_that_is_replaced_takes_no_counts_along() -> None:
     ServedCounters(["hot_gone"]).count(1, {})
     hot_metrics.flush()
     assert served("hot_gone", PRESENT) == 8
+
+
+class Broken:
+    """What cannot be handed over; `after` is set by the flush that follows so many failures."""
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+        self.after = asyncio.Event()
+
+    def flush(self) -> None:
+        """Fail, or go well."""
+        self._times -= 1
+        hot_metrics.flush_once(self)
+        if self._times >= 0:
+            raise ValueError("zip() argument 2 is shorter than argument 1")
+        self.after.set()
+
+
+def test_a_flush_that_fails_does_not_end_flushing_and_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot_metrics, "_FLUSH_INTERVAL", 0.0)
+
+    async def until_it_goes_well() -> None:
+        monkeypatch.setattr(hot_metrics, "_FLUSHED_ONCE", [broken := Broken(2)])
+        task = asyncio.create_task(hot_metrics.keep_flushed())
+        await asyncio.wait_for(broken.after.wait(), 5)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(until_it_goes_well())
+    assert [(log["event"], log["exc_info"]) for log in logs] == [("metrics could not be handed over", True)]
 
 
 def test_a_histogram_is_what_its_own_observe_would_make() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from app.domain import Catalog, FeatureRef, FieldSpec, OnDemandSpec, Projection, SourceSpec, versioned
 from app.errors import NotServableError, StoreUnavailableError
@@ -104,9 +105,10 @@ class Process:
 
     def __init__(self, table: Table, holder: str = "a", rank: int = 0, catalog: Catalog = CATALOG) -> None:
         self.probe, self.now = FakeProbe(), NOON
+        self.catalog: Catalog | None = catalog
         self.monitor = SkewMonitor(
             self.probe,  # type: ignore[arg-type]
-            lambda: catalog,
+            lambda: self.catalog,  # type: ignore[arg-type,return-value]
             table,
             table,
             lambda: self.now,
@@ -177,6 +179,73 @@ def test_a_store_that_fails_is_no_success(error: Exception) -> None:
     assert "secret" not in str(table.body)
 
 
+def test_why_a_view_is_not_compared_is_told_when_it_changes() -> None:
+    process = Process(Table())
+    told = []
+    for error in (None, "a Riddle", "a Riddle", "an Enigma", None):
+        process.probe.error = None if error is None else NotServableError(error)
+        with structlog.testing.capture_logs() as logs:
+            assert process.monitor.run_once()
+        told.append([(log["event"], log.get("reason")) for log in logs if log["feature_view"] == "profile"])
+        process.now += 5 * MINUTE
+    assert told == [
+        [],
+        [("a view cannot be compared", "a Riddle")],
+        [],
+        [("a view cannot be compared", "an Enigma")],
+        [("a view is compared again", None)],
+    ]
+
+
+def test_the_entities_that_a_function_fails_on_are_counted_and_not_compared() -> None:
+    table = Table()
+    process = Process(table)
+    process.probe.found = Look({**dict.fromkeys(Outcome, 0), Outcome.MATCHED: 3, Outcome.FAILING: 2}, ())
+    assert process.monitor.run_once()
+    assert (table.report.views["profile"].checked, table.report.views["profile"].failing) == (3, 2)
+
+
+@pytest.mark.parametrize("where", ["a store", "the catalog"])
+def test_who_cannot_look_leaves_it_to_others_until_it_is_time_again(where: str) -> None:
+    table = Table()
+    worker, server = Process(table, "worker", rank=1), Process(table, "server")
+    if where == "a store":
+        worker.probe.error = StoreUnavailableError("Redis does not answer")
+        assert worker.monitor.run_once()
+        assert (table.report.views["profile"].skipped_reason, table.report.success_at) == (
+            "Redis does not answer",
+            None,
+        )
+    else:
+        worker.catalog = None
+        with pytest.raises(AttributeError):
+            worker.monitor.run_once()
+    assert table.holder is None
+    # The worker must not take it back while the server looks.
+    server.probe.meanwhile = worker.monitor.run_once
+    assert server.monitor.run_once()
+    assert table.holder == ("server", 0)
+    assert table.report.success_at == NOON
+    worker.probe.error, worker.catalog, worker.probe.looked = None, CATALOG, []
+    worker.now = NOON + 5 * MINUTE
+    assert worker.monitor.run_once()
+    assert worker.probe.looked
+
+
+def test_one_view_that_fails_among_others_keeps_the_lease() -> None:
+    table = Table()
+    process = Process(table)
+
+    def first_alone() -> None:
+        process.probe.error = None if process.probe.looked[1:] else StoreUnavailableError("too slow")
+
+    process.probe.meanwhile = first_alone
+    assert process.monitor.run_once()
+    assert table.holder == ("a", 0)
+    assert table.report.began_at == NOON
+    assert (table.report.success_at, table.report.views["same_age"].checked) == (None, 3)
+
+
 def test_who_is_told_to_stop_stops() -> None:
     table = Table()
     process = Process(table)
@@ -213,7 +282,7 @@ def test_what_is_not_read_has_no_other_side() -> None:
 
 
 def test_a_report_survives_its_snapshot() -> None:
-    view = ViewSkew("profile", 5, 2, 1, 3, None, NOON)
+    view = ViewSkew("profile", 5, 2, 1, 3, 4, None, NOON)
     mismatches = (mismatch(1), dataclasses.replace(mismatch(2), event_timestamp=None, kind=Kind.TRANSFORMATION))
     report = SkewReport(NOON, NOON - MINUTE, None, {"profile": view}, mismatches)
     assert SkewReport.from_json(report.to_json()) == report
@@ -222,7 +291,21 @@ def test_a_report_survives_its_snapshot() -> None:
 def test_an_entity_that_stays_wrong_is_listed_once_and_the_list_is_bounded() -> None:
     known = [mismatch(number) for number in range(MOST_MISMATCHES)]
     again = dataclasses.replace(mismatch(7), seen_at=NOON + MINUTE)
-    found = newest([again, mismatch(1000)], known)
+    found = newest([again, mismatch(1000)], known, NOON)
     assert len(found) == MOST_MISMATCHES
     assert found[:3] == (again, mismatch(1000), mismatch(0))
     assert mismatch(7) not in found
+
+
+def test_a_mismatch_that_nobody_has_seen_again_for_a_week_is_forgotten() -> None:
+    table = Table()
+    process = Process(table)
+    process.probe.found = Look(dict.fromkeys(Outcome, 0), (mismatch(1),))
+    assert process.monitor.run_once()
+    process.probe.found = Look(dict.fromkeys(Outcome, 0), ())
+    process.now = NOON + timedelta(days=7)
+    assert process.monitor.run_once()
+    assert [one.entity for one in table.report.mismatches] == [{"user_id": 1}]
+    process.now += 5 * MINUTE
+    assert process.monitor.run_once()
+    assert table.report.mismatches == ()

@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+import structlog
+
 from app.domain import Catalog, EntityKey, FeatureRef, FieldSpec, OnDemandSpec, SourceSpec, ViewSpec, to_microseconds
+from app.errors import NotServableError, StoreUnavailableError, TransformError
 from app.freshness.ports import ViewSample, WriteMark
 from app.skew.compare import Outcome, Side
 from app.skew.entities import Entity, EntitySampler
 from app.skew.findings import Kind
-from app.skew.offline import RowTimes
+from app.skew.offline import OfflineSide, RowTimes
 from app.skew.online import OnlineSide
 from app.skew.probe import Look, SkewProbe
 from app.skew.settled import Settled
@@ -89,6 +93,24 @@ def test_all_come_from_there_where_the_online_store_cannot_be_sampled() -> None:
     assert offline.asked == [(NOON - timedelta(hours=1), 4)] * 2
 
 
+class SlowOffline(OfflineOf):
+    """An offline store that names nobody in time."""
+
+    def sample(self, view: ViewSpec, since: datetime | None, until: datetime, entities: int) -> Sequence[EntityKey]:
+        """See app.skew.ports.OfflineSampler."""
+        raise StoreUnavailableError("it took too long")
+
+
+def test_an_offline_store_that_names_none_in_time_leaves_those_of_the_online_one() -> None:
+    sampler = EntitySampler(OnlineOf({"profile": [user("a")]}, {}), SlowOffline({}, {}), 4)
+    with structlog.testing.capture_logs() as logs:
+        assert [sampler.sample([profile], NOON) for _ in range(2)] == [[{"user_id": "a"}]] * 2
+    assert [log["reason"] for log in logs] == ["it took too long"]
+    for online in (None, OnlineOf({"profile": []}, {})):
+        with pytest.raises(StoreUnavailableError):
+            EntitySampler(online, SlowOffline({}, {}), 4).sample([profile], NOON)
+
+
 def test_keys_that_no_request_can_name_are_left_out() -> None:
     keys = [user(""), user("a\0b"), user("fine"), EntityKey(("user_id",), (None,))]
     assert sampled([profile], {"profile": keys}, {}) == [{"user_id": "fine"}]
@@ -125,6 +147,12 @@ class FakeOffline:
             Side(None, ["NOT_FOUND" if value is None else "PRESENT" for value in values], values)
             for _, values in (self._now[entity["user_id"]] for entity in entities)
         ]
+
+    def join_apart(
+        self, catalog: Catalog, references: Sequence[str], entities: Sequence[Entity], at: datetime
+    ) -> list[Side | TransformError]:
+        """The same, of functions that never fail."""
+        return [*self.join(catalog, references, entities, at)]
 
     def times(self, view: ViewSpec, entities: Sequence[Entity], at: datetime) -> list[RowTimes]:
         """As OfflineSide's."""
@@ -196,6 +224,72 @@ def test_functions_see_one_entity_at_a_time() -> None:
     assert [(one.kind, one.features, one.event_timestamp) for one in look.mismatches] == [
         (Kind.TRANSFORMATION, ("together",), None)
     ] * 2
+
+
+def picky(ages: Sequence[int]) -> tuple[Subject, OnDemandSpec]:
+    """A view whose function fails on these ages, or on several at once that have one of them."""
+
+    def computed(columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+        if {*columns["profile__age"]} & {*ages}:
+            raise ZeroDivisionError
+        return {"again": columns["profile__age"]}
+
+    spec = OnDemandSpec("picky", (FieldSpec("again", "INT64"),), (FeatureRef("profile", "age"),), (), computed)
+    return Subject("picky", (profile,), ("picky:again",), ("profile:age",)), spec
+
+
+def test_an_entity_that_a_function_fails_on_hides_no_other() -> None:
+    subject, spec = picky([5])
+    wrong: dict[str, Any] = {"b": (None, [6, 7])}
+    look = looked(FakeStore(ROWS), FakeOffline(wrong, wrong), subject, (spec,))
+    assert (look.counts[Outcome.FAILING], look.counts[Outcome.MISMATCHED]) == (1, 1)
+    assert [one.entity for one in look.mismatches] == [{"user_id": "b"}]
+
+
+def test_a_function_that_fails_on_all_is_not_compared() -> None:
+    subject, spec = picky([5, 6])
+    with pytest.raises(NotServableError, match="ZeroDivisionError"):
+        looked(FakeStore(ROWS), FakeOffline({}), subject, (spec,))
+
+
+class JoinOf(OfflineSide):
+    """A join whose function fails where one of these is among the entities."""
+
+    def __init__(self, failing: Sequence[str], seconds: float = 60.0) -> None:
+        self._failing, self._seconds = {*failing}, seconds
+        self.joins = 0
+
+    def join(self, catalog: Catalog, references: Sequence[str], entities: Sequence[Entity], at: datetime) -> list[Side]:
+        """See OfflineSide."""
+        self.joins += 1
+        names = [entity["user_id"] for entity in entities]
+        if self._failing & {*names}:
+            raise TransformError("it fails")
+        return [Side(None, ["PRESENT"], [name]) for name in names]
+
+    def failed(self, names: str) -> str:
+        """Those of them that cannot be computed; the others must have come in their order."""
+        sides = self.join_apart(catalogs.catalog(), [], [{"user_id": name} for name in names], NOON)
+        pairs = [*zip(names, sides, strict=True)]
+        assert all(isinstance(side, TransformError) or side.values == [name] for name, side in pairs)
+        return "".join(name for name, side in pairs if isinstance(side, TransformError))
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz" * 4
+
+
+def test_who_a_function_fails_on_is_found_in_the_join() -> None:
+    assert [JoinOf("").failed("abc"), JoinOf("b").failed("abc"), JoinOf("ac").failed("abcde")] == ["", "b", "ac"]
+    assert JoinOf("").failed("") == ""
+    assert JoinOf("0").failed(f"0{LETTERS}") == "0"
+
+
+def test_that_search_is_bounded() -> None:
+    always = JoinOf(LETTERS)
+    assert always.failed(LETTERS) == LETTERS
+    assert always.joins < 60
+    hasty = JoinOf("b", seconds=0.0)
+    assert (hasty.failed("abc"), hasty.joins) == ("abc", 1)
 
 
 def test_without_entities_nothing_is_read() -> None:
