@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,18 +16,25 @@ from app.errors import ConfigurationError, NotFoundError
 from app.freshness.probe import Probe
 from app.materializing.materialize import Materializer
 from app.settings import Settings
+from app.stores.asked_entities import AskedEntities
+from app.stores.asked_sample import AskedSampler
+from app.stores.asked_store import AskedStore
 from app.stores.catalog import RegistryReader
 from app.stores.history import FeastHistory
 from app.stores.metadata import MetadataStore, open_metadata
 from app.stores.offline import FeastOfflineStore
+from app.stores.offline_sample import StoredOfflineSampler
 from app.stores.online import FeastOnlineStore
 from app.stores.repo import FeastRepo, open_repo
 from app.stores.watermarks import StoredWatermarks
 
+_LEAST_SECONDS_FOR_A_LOOK = 10.0
+
 
 @dataclass(frozen=True)
 class Deployment:
-    """The parts that a command needs. `catalog` is read once, when the command starts."""
+    """The parts that a command needs. `catalog` is read once, when the command starts, and with it
+    `feast_views`, by `ViewSpec.stored_as`."""
 
     settings: Settings
     repo: FeastRepo
@@ -36,6 +43,7 @@ class Deployment:
     offline: FeastOfflineStore
     history: FeastHistory
     catalog: Catalog
+    feast_views: Mapping[str, FeatureView]
     materializer: Materializer
 
     def view(self, name: str) -> ViewSpec:
@@ -70,17 +78,41 @@ def migrated_metadata(settings: Settings) -> MetadataStore:
     return metadata
 
 
-def freshness_probe(settings: Settings, online: FeastOnlineStore, metadata: MetadataStore, project: str) -> Probe:
-    """The probe of how fresh the data of an online store are."""
-    watermarks = StoredWatermarks(metadata, project)
+def freshness_probe(
+    settings: Settings,
+    repo: FeastRepo,
+    online: FeastOnlineStore,
+    metadata: MetadataStore,
+    feast_views: Callable[[], Mapping[str, FeatureView]],
+) -> Probe:
+    """The probe of how fresh the data of an online store are. `feast_views` gives Feast's views by
+    `ViewSpec.stored_as`."""
+    watermarks = StoredWatermarks(metadata, repo.project)
     return Probe(
-        online,
+        online if online.can_be_sampled else asked_sampler(settings, repo, online, feast_views),
         watermarks.moments,
         settings.freshness_sample,
         settings.freshness_interval,
         settings.max_clock_skew,
         now,
     )
+
+
+def asked_sampler(
+    settings: Settings,
+    repo: FeastRepo,
+    online: FeastOnlineStore,
+    feast_views: Callable[[], Mapping[str, FeatureView]],
+) -> AskedSampler:
+    """Samples an online store that is not ours by asking for entities of the offline store."""
+    # A look is over before the next one is due, unless that leaves no time to connect anywhere.
+    seconds = max(settings.freshness_interval.total_seconds(), _LEAST_SECONDS_FOR_A_LOOK)
+    # Half of the time is for three questions about one view, begun at the last moment of the first half.
+    each = seconds / 8
+    history = FeastHistory(repo.store.config, feast_views, each, repo.store.registry)
+    offline = StoredOfflineSampler(repo.store.config, feast_views, history, each)
+    store, entities = AskedStore(repo.store.config, feast_views), AskedEntities(offline, feast_views, now)
+    return AskedSampler(store, entities, online.marks, seconds)
 
 
 @contextlib.contextmanager
@@ -100,7 +132,17 @@ def deployment(settings: Settings, repo: FeastRepo | None = None) -> Iterator[De
     history = FeastHistory(repo.store.config, lambda: snapshot.feast_views, registry=repo.store.registry)
     materializer = Materializer(repo.project, offline, online, metadata, now, settings.materialize_overlap, record)
     try:
-        yield Deployment(settings, repo, metadata, online, offline, history, snapshot.catalog, materializer)
+        yield Deployment(
+            settings,
+            repo,
+            metadata,
+            online,
+            offline,
+            history,
+            snapshot.catalog,
+            snapshot.feast_views,
+            materializer,
+        )
     finally:
         online.close()
         offline.close()

@@ -99,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         push_threads = BoundedThreads("push", settings.push_threads, settings.push_timeout)
         jobs = JobRecords(metadata, repo.project)
         board = FreshnessBoard(now, settings.freshness_interval)
-        probe = freshness_probe(settings, online_store, metadata, repo.project)
+        probe = freshness_probe(settings, repo, online_store, metadata, catalogs.feast_views)
         monitor = Monitor(
             board,
             lambda before: probe.look(monitored(plans.catalog), before),

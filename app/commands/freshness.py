@@ -60,7 +60,7 @@ def look(parts: Deployment) -> tuple[FreshnessSnapshot, bool]:
         before = None if kept is None else FreshnessSnapshot.from_json(kept[1])
     except ValueError:  # another version of this program wrote it
         before = None
-    probe = freshness_probe(parts.settings, parts.online, parts.metadata, parts.repo.project)
+    probe = freshness_probe(parts.settings, parts.repo, parts.online, parts.metadata, lambda: parts.feast_views)
     try:
         return probe.look(monitored(parts.catalog), before), True
     except StoreUnavailableError:

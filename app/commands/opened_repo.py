@@ -24,7 +24,7 @@ class OpenedRepo:
         self._reader = RegistryReader(self.repo)
         self._fingerprint: str | None = None
         self._snapshot: CatalogSnapshot | None = None
-        self.probe = freshness_probe(settings, self.online, metadata, self.repo.project)
+        self.probe = freshness_probe(settings, self.repo, self.online, metadata, self.feast_views)
 
     def catalog(self) -> Catalog:
         """The catalog as the registry has it now. Blocks; raises what the registry raises."""

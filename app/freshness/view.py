@@ -19,8 +19,7 @@ class FreshnessStatus(enum.StrEnum):
     NEVER = "never"
     """There is an SLA, and no data at all. Not even a watermark makes up for that: who reads, reads nothing."""
     UNKNOWN = "unknown"
-    """There is an SLA, and nobody can tell: no probe has looked yet, or the store cannot be looked into and none of our
-    writers has written."""
+    """There is an SLA, and nobody can tell: no probe has looked yet, or nobody names entities to ask it about."""
     WARN = "warn"
     """Within its SLA, but no younger than freshness_warn."""
     FRESH = "fresh"

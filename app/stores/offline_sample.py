@@ -47,13 +47,22 @@ class StoredOfflineSampler:
 
     def sample(self, view: ViewSpec, since: datetime | None, until: datetime, entities: int) -> Sequence[EntityKey]:
         """See the protocol."""
+        return self._entities(view, since, until, entities, newest=False)
+
+    def newest(self, view: ViewSpec, until: datetime, entities: int) -> Sequence[EntityKey]:
+        """The entities of so many rows with the latest event timestamps up to `until` (UTC); otherwise as `sample`."""
+        return self._entities(view, None, until, entities, newest=True)
+
+    def _entities(
+        self, view: ViewSpec, since: datetime | None, until: datetime, entities: int, *, newest: bool
+    ) -> Sequence[EntityKey]:
         source: Any = getattr(self._feast_views().get(view.stored_as), "batch_source", None)
         if entities <= 0 or not view.join_keys:
             return []
         if is_parquet(source):
-            rows = self._from_files(view, since, until, entities)
+            rows = self._from_files(view, since, until, entities, newest)
         elif isinstance(source, PostgreSQLSource):
-            rows = self._from_table(view, source, since, until, entities)
+            rows = self._from_table(view, source, since, until, entities, newest)
         else:
             return []
         names = tuple(field.name for field in view.join_keys)
@@ -63,14 +72,15 @@ class StoredOfflineSampler:
         ]
 
     def _from_files(
-        self, view: ViewSpec, since: datetime | None, until: datetime, entities: int
+        self, view: ViewSpec, since: datetime | None, until: datetime, entities: int, newest: bool
     ) -> list[tuple[Any, ...]]:
         keys = [f"k{place}" for place in range(len(view.join_keys))]
         planned = PlannedView(view, (), tuple(field.name for field in view.join_keys), view.name)
         there = [*(f"{key} IS NOT NULL" for key in keys), *([] if since is None else [f"t >= {moment(since)}"])]
+        chosen = f"ORDER BY t DESC LIMIT {entities}" if newest else f"USING SAMPLE reservoir({entities} ROWS)"
         query = (
-            f"SELECT DISTINCT * FROM (SELECT * FROM (SELECT {', '.join(keys)} FROM stored WHERE {' AND '.join(there)})"  # noqa: S608
-            f" USING SAMPLE reservoir({entities} ROWS))"
+            f"SELECT DISTINCT {', '.join(keys)} FROM"  # noqa: S608
+            f" (SELECT * FROM (SELECT {', '.join(keys)}, t FROM stored WHERE {' AND '.join(there)}) {chosen})"
         )
         with (
             tempfile.TemporaryDirectory(prefix="freshet-sample-") as folder,
@@ -84,7 +94,13 @@ class StoredOfflineSampler:
                 raise StoreUnavailableError(f"No entities were found within {self._seconds:g} s") from error
 
     def _from_table(
-        self, view: ViewSpec, source: PostgreSQLSource, since: datetime | None, until: datetime, entities: int
+        self,
+        view: ViewSpec,
+        source: PostgreSQLSource,
+        since: datetime | None,
+        until: datetime,
+        entities: int,
+        newest: bool,
     ) -> list[tuple[Any, ...]]:
         names = SourceNames(view)
         with connect(self._config, self._seconds) as connection:
@@ -105,11 +121,12 @@ class StoredOfflineSampler:
             ]
             # As text and in the server: PostgreSQL keeps the rows of a random order that come first, and no others.
             query = sql.SQL(
-                "SELECT DISTINCT * FROM (SELECT {} FROM {} AS _source WHERE {} ORDER BY random() LIMIT {}) AS _some"
+                "SELECT DISTINCT * FROM (SELECT {} FROM {} AS _source WHERE {} ORDER BY {} LIMIT {}) AS _some"
             ).format(
                 sql.SQL(", ").join(shown),
                 sql.SQL(source.get_table_query_string()),
                 sql.SQL(" AND ").join(conditions),
+                sql.SQL("{} DESC").format(event) if newest else sql.SQL("random()"),
                 sql.Literal(entities),
             )
             try:

@@ -108,9 +108,15 @@ class FeastOnlineStore:
             mark, before = Mark(newest_of(batch.event, now), now, applied), self._marks.get(view.stored_as)
             self._marks[view.stored_as] = mark if before is None else before.merged(mark)
 
+    @property
+    def can_be_sampled(self) -> bool:
+        """Whether the store names its entities itself, as ours do; any other must be asked about each."""
+        return hasattr(self._store, "sample")
+
     def sample(self, views: Sequence[ViewSpec], entities: int) -> dict[str, ViewSample]:
-        """See app.freshness.ports.OnlineSampler. Stores that are not ours cannot be looked into."""
-        if not hasattr(self._store, "sample"):
+        """See app.freshness.ports.OnlineSampler. Stores that are not ours leave every view out: see
+        app.stores.asked_sample."""
+        if not self.can_be_sampled:
             return {}
         found: dict[str, ViewSample] = self._store.sample(self._config, self._tables(views), entities)
         return found

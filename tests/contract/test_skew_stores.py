@@ -61,6 +61,15 @@ def test_entities_with_a_row_in_the_window(case: HistoryCase, sampler: StoredOff
     assert len(sampler.sample(view, None, last, 2)) <= 2
 
 
+def test_entities_of_the_newest_rows(case: HistoryCase, sampler: StoredOfflineSampler) -> None:
+    case.write("trips", [fact(driver, NOON - driver * HOUR) for driver in (3, 1, 5, 2, 4)])
+    view = case.catalog.views["trips"]
+    assert set(sampler.newest(view, NOON, 2)) == {key(1), key(2)}
+    assert set(sampler.newest(view, NOON - 3 * HOUR, 2)) == {key(3), key(4)}
+    assert sampler.newest(view, NOON, 0) == []
+    assert sampler.newest(case.catalog.views["weather"], NOON, 10) == []
+
+
 def test_views_of_nobody_have_no_entities(case: HistoryCase, sampler: StoredOfflineSampler) -> None:
     assert sampler.sample(case.catalog.views["weather"], None, NOON, 10) == []
 

@@ -128,7 +128,7 @@ def test_an_age_as_long_as_the_sla_keeps_it() -> None:
     ages = ServedAges([("ages_exact", 5 * MINUTE)])
     for microseconds in (300 * SECOND, 300 * SECOND + 1):
         ages.add_row(AT, [AT - microseconds])
-        metrics.flush()
+        hot_metrics.flush()
         ages.add(AT, 100, [[AT - microseconds] * 100])
     number, _, stale = counted.since()
     assert (number, stale) == (202, 101)
@@ -154,7 +154,7 @@ def test_times_that_no_clock_has_ever_shown_do_no_harm() -> None:
     counted = Counted("ages_odd")
     ages = ServedAges([("ages_odd", MINUTE)])
     ages.add_row(AT, [-(2**80)])
-    metrics.flush()
+    hot_metrics.flush()
     for _ in range(60):
         ages.add_row(AT, [-(2**80)])
     ages.add(AT, 100, [[-(2**80), HIDDEN] * 50])
