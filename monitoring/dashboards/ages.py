@@ -31,18 +31,19 @@ def with_status(view: str, status: str) -> str:
 
 
 def stale(view: str) -> str:
-    """The views beyond their SLA now, whether or not somebody says so."""
-    return f"{age(view)} > {BY} {sla(view)}"
+    """The views beyond their SLA now, whether or not somebody says so, and those without any row that holds."""
+    return f"({age(view)} > {BY} {sla(view)}) or {BY} ({with_status(view, 'stale')} unless {BY} {newest(view)})"
 
 
 def state(view: str) -> str:
-    """The state of each view as a number of STATES. An age tells it where there is one: it is true without exporter."""
+    """The state of each view as a number of STATES. No data is no age, whatever a source calls complete; else an age
+    tells it where there is one: it is true without exporter."""
     aged = f"({age(view)} > bool {BY} {warn(view)}) + {BY} ({age(view)} > bool {BY} {sla(view)})"
-    others = [f"(0 * {with_status(view, status)} + {code})" for status, code in _WITHOUT_AGE.items()]
-    return f" or {BY} ".join([f"({aged})", *others])
+    never, *others = (f"(0 * {with_status(view, status)} + {code})" for status, code in _WITHOUT_AGE.items())
+    return f" or {BY} ".join([never, f"({aged})", *others])
 
 
-_WITHOUT_AGE = {"never": 3, "unknown": 4, "unmonitored": 5}
+_WITHOUT_AGE = {"never": 3, "stale": 2, "unknown": 4, "unmonitored": 5}
 STATES = names(
     _0=("fresh", GREEN),
     _1=("warn", YELLOW),

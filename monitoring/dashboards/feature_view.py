@@ -199,6 +199,11 @@ def _skew() -> list[AnyPanel]:
             Query(found, "different"),
             thresholds=steps((None, "green"), (0.01, RED)),
             about="One is too many: models are trained on other values than they are served.",
-            span=8,
+        ).height(8),
+        number(
+            "Last compared",
+            "dateTimeFromNow",
+            Query(f"{_of('freshet_skew_last_checked_timestamp_seconds')} * 1000", "last compared"),
+            about="When the consistency probe has last compared this view; GET /v1/skew says why it leaves one out.",
         ).height(8),
     ]

@@ -80,7 +80,9 @@ def _counts() -> list[AnyPanel]:
     return [
         how_many("Stale", ages.stale(_VIEWS), RED, "Views beyond their SLA."),
         how_many("Warn", f"({late}) unless {BY} ({ages.stale(_VIEWS)})", YELLOW, "Views that will soon be stale."),
-        how_many("Never written", ages.with_status(_VIEWS, "never"), PURPLE, "Views with an SLA and without data."),
+        how_many(
+            "Without data", ages.with_status(_VIEWS, "never"), PURPLE, "Views with an SLA and no data, or none left."
+        ),
         how_many("Unknown", ages.with_status(_VIEWS, "unknown"), BLUE, "Views whose store cannot be sampled."),
         how_many("Unmonitored", ages.with_status(_VIEWS, "unmonitored"), BLUE, "Views without an SLA."),
         how_many("Fresh", f"{ages.age(_VIEWS)} <= {BY} {ages.warn(_VIEWS)}", GREEN, "Views well within their SLA."),

@@ -26,12 +26,25 @@ def _rate(metric: str, matchers: str = "") -> str:
 def _writes() -> list[AnyPanel]:
     last = f"max by (project, feature_view) (freshet_feature_view_last_write_timestamp_seconds{{{_PROJECTS}}})"
     rows = f"sum by (feature_view) ({_rate('freshet_materialization_rows_total')})"
+    ended = f"increase(freshet_runs_ended_total{{{_PROJECTS}}}[1h])"
     return [
         graph(
             "Since the last write",
             "s",
             Query(f"time() - {last}", "{{project}} / {{feature_view}}"),
             about="Since Freshet last wrote rows of each view. A write of nothing new does not make data fresh.",
+            span=8,
+        ),
+        graph(
+            "Runs ended in an hour",
+            "none",
+            Query(
+                f"max by (project, kind, feature_view, state) ({ended})",
+                "{{project}} / {{feature_view}}: {{kind}} {{state}}",
+            ),
+            stacked=True,
+            about="Computations and materializations of each view, by how they ended, whoever ran them.",
+            span=8,
         ),
         graph(
             "Rows materialized",
@@ -39,6 +52,7 @@ def _writes() -> list[AnyPanel]:
             Query(rows, "{{feature_view}}"),
             stacked=True,
             about="Rows read for materialization, in the processes that Prometheus asks.",
+            span=8,
         ),
     ]
 
@@ -92,7 +106,7 @@ def _pushes() -> list[AnyPanel]:
 
 
 def _jobs() -> list[AnyPanel]:
-    ended = "max by (kind, state) (increase(freshet_jobs_ended_total[1h]))"
+    ended = f"max by (project, kind, state) (increase(freshet_jobs_ended_total{{{_PROJECTS}}}[1h]))"
     # One table of the metadata database, which every server shows.
     rows = "max(rate(freshet_export_rows_total[5m]))"
     buckets = "max by (le) (increase(freshet_export_duration_seconds_bucket[1h]))"
@@ -107,7 +121,7 @@ def _jobs() -> list[AnyPanel]:
         graph(
             "Jobs ended in an hour",
             "none",
-            Query(ended, "{{kind}}: {{state}}"),
+            Query(ended, "{{project}} / {{kind}}: {{state}}"),
             stacked=True,
             about="By how they ended.",
         ),

@@ -117,9 +117,9 @@ def test_a_pipeline_that_stops_is_seen_whoever_lives(world: WatchedWorld) -> Non
         healthy = shown_without(world, lambda answers: empty(answers) - EMPTY.keys())
         assert empty(healthy) == EMPTY.keys()
         shown = {
-            status: counted(healthy, status) for status in ("Stale", "Warn", "Fresh", "Never written", "Unmonitored")
+            status: counted(healthy, status) for status in ("Stale", "Warn", "Fresh", "Without data", "Unmonitored")
         }
-        assert shown == {"Stale": 0, "Warn": 0, "Fresh": 1, "Never written": 1, "Unmonitored": 1}
+        assert shown == {"Stale": 0, "Warn": 0, "Fresh": 1, "Without data": 1, "Unmonitored": 1}
         assert_ages(healthy, of_clicks=0)
         assert_variables(world)
         assert {alert for alert, _ in world.firing()} == {"FreshetWatchdog"}
