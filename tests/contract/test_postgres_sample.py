@@ -64,9 +64,9 @@ def some(connection: Recorded, condition: str = "true", **source: str) -> set[in
     """At most ten numbers of a source."""
     found = random_rows(
         connection,
-        PostgreSQLSource(name="s", **source),  # type: ignore[arg-type]
+        PostgreSQLSource(name="s", **source),
         [sql.SQL("number")],
-        [sql.SQL(condition)],  # type: ignore[arg-type]
+        [sql.SQL(condition)],
         10,
     )
     return {number for (number,) in found}
