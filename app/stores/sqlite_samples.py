@@ -11,6 +11,8 @@ from app.stores.key_readers import KeyReader
 from app.stores.sqlite_clock import exact_moment
 from app.stores.sqlite_marks import MARK_KEY
 
+_CHANCE = random.Random()  # noqa: S311 - a sample, no secret
+"""Of our own: a background look must not change the numbers that somebody else has seeded."""
 # SQLite's default limit of bound parameters is 32,766.
 _KEYS_PER_QUERY = 5_000
 _TRIES_PER_ENTITY = 3
@@ -47,7 +49,7 @@ def _random_keys(connection: sqlite3.Connection, table: str, count: int) -> list
     if first is None:
         return []
     for _ in range(_TRIES_PER_ENTITY * count):
-        place = random.randint(first, last)  # noqa: S311 - a sample, no secret
+        place = _CHANCE.randint(first, last)
         row = connection.execute(
             f"SELECT entity_key FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1",  # noqa: S608
             (place,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -42,3 +43,10 @@ def test_a_table_that_is_emptied_meanwhile_gives_what_was_found(
 ) -> None:
     connection.at = statement
     assert len(_random_keys(connection, "rows", 10)) == found
+
+
+def test_numbers_that_somebody_has_seeded_are_left_alone(connection: Emptied) -> None:
+    # What looks in the background may look in the middle of somebody's reproducible run.
+    before = random.getstate()
+    assert len(_random_keys(connection, "rows", 10)) == 10
+    assert random.getstate() == before
