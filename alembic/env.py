@@ -6,7 +6,17 @@ import sqlalchemy as sa
 from alembic import context
 
 from app.settings import Settings
-from app.stores import job_totals, jobs, leases, push_keys, push_repairs, snapshots, watermarks  # noqa: F401 - their tables
+from app.stores import (  # noqa: F401 - their tables
+    applications,
+    consumer_reads,
+    job_totals,
+    jobs,
+    leases,
+    push_keys,
+    push_repairs,
+    snapshots,
+    watermarks,
+)
 from app.stores.metadata import Base
 
 

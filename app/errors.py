@@ -47,6 +47,19 @@ class NotFoundError(FreshetError):
     status = 404
 
 
+class GoneError(FreshetError):
+    """A feature view or feature service that has been retired; `successor` names what to read instead, if anything."""
+
+    slug = "gone"
+    title = "Retired"
+    status = 410
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = (), successor: str | None = None) -> None:
+        super().__init__(detail, errors)
+        self.successor = successor
+        """The path below the server's root where the successor is described or read."""
+
+
 class InvalidRequestError(FreshetError):
     """The request does not fit the registry's schema; `errors` names every faulty field."""
 
@@ -205,6 +218,22 @@ class WorkerLostError(FreshetError):
     slug = "worker-lost"
     title = "Worker lost"
     status = 500
+
+
+class ApplyRunningError(FreshetError):
+    """Another `freshet apply` is at work on the same registry."""
+
+    slug = "apply-running"
+    title = "Another apply is at work"
+    status = 409
+
+
+class PlanRefusedError(FreshetError):
+    """Changes that `freshet plan` refuses; `errors` names each and says why."""
+
+    slug = "plan-refused"
+    title = "The plan is refused"
+    status = 409
 
 
 class ConfigurationError(FreshetError):

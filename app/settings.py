@@ -167,6 +167,17 @@ class Settings(BaseSettings):
     skew_sample: int = Field(default=100, ge=2, le=10_000)
     """Most entities of each feature view that one such look compares."""
 
+    consumer_window: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=30)
+    """How long after a consumer's last read nothing that it read may be taken away (seconds, 26h, 30d or P30D)."""
+
+    consumer_flush_interval: float = Field(default=5.0, gt=0)
+    """Seconds between the moments at which a server records who has read what; one that is killed forgets the reads
+    since the last one."""
+
+    applied_by: str | None = None
+    """Who applies definitions, as recorded with each `freshet apply`: a person or a pipeline. Default: the name of the
+    user and of the machine."""
+
     shutdown_delay: float = Field(default=2.0, ge=0)
     """Seconds between SIGTERM, when /readyz starts to answer 503, and the end of accepting connections, so that a load
     balancer can take this server out first. Ctrl-C does not wait."""
